@@ -1,0 +1,99 @@
+"""Noise, target masses and sources of a template, from counter-based draws.
+
+Every number is a function of (seed, purpose, block of 1,000 events) alone, so a template does not depend on the number
+of workers, on restarts, or on how many more events are asked for: the first events are always the same ones.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infer import events
+from infer.errors import BadInput
+
+BLOCK = 1000
+
+Feeds = dict[str, NDArray[np.float32]]
+
+
+def generator(seed: int, purpose: str, block: int) -> np.random.Generator:
+    """The Philox generator of one block (Salmon et al., SC11): keyed by seed and purpose, counting from the block."""
+    code = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
+    key = np.array([seed, code], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, block], dtype=np.uint64)))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The inputs of a template's graph, block by block.
+
+    Args:
+        inputs: columns of each graph input by its name: `noise`, `condition`, `source`, `source_condition`.
+        target_mass: masses `[M]`, in the mass unit of the task; event i gets the mass i modulo M.
+        source: source events `[S, d]`, resampled with replacement; None where the method has none.
+        source_mass: their masses `[S]`.
+        seed: the draw seed.
+    """
+
+    inputs: Mapping[str, int]
+    target_mass: NDArray[np.float32]
+    source: NDArray[np.float32] | None
+    source_mass: NDArray[np.float32] | None
+    seed: int
+
+    def block(self, index: int) -> Feeds:
+        """Inputs of events `1000 * index … 1000 * index + 999`, each `[1000, columns]` float32."""
+        feeds: Feeds = {}
+        if "noise" in self.inputs:
+            noise = generator(self.seed, "noise", index)
+            feeds["noise"] = noise.standard_normal((BLOCK, self.inputs["noise"]), dtype=np.float32)
+        if "condition" in self.inputs:
+            rows = np.arange(index * BLOCK, (index + 1) * BLOCK) % len(self.target_mass)
+            feeds["condition"] = self.target_mass[rows, None]
+        if self.source is not None and self.source_mass is not None:
+            rows = generator(self.seed, "source", index).integers(len(self.source), size=BLOCK)
+            feeds["source"], feeds["source_condition"] = self.source[rows], self.source_mass[rows, None]
+        return {name: feeds[name] for name in self.inputs}
+
+    def blocks(self, first: int, number: int) -> Feeds:
+        """Inputs of `number` consecutive blocks, each `[1000 * number, columns]`."""
+        parts = [self.block(first + step) for step in range(number)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.inputs}
+
+
+def from_task(path: str | Path, inputs: Mapping[str, int], source: str | None, seed: int) -> Draws:
+    """Draws for a template on the task in `path`.
+
+    Args:
+        path: a task.h5 (target masses, data, mass and feature names, window).
+        inputs: columns of each graph input by its name.
+        source: "sideband" (the data outside the window), "simulation", or None.
+        seed: the draw seed.
+
+    Raises:
+        BadInput: the file is not a task, or has no such source.
+    """
+    with events.opened(path) as file:
+        attributes: dict[str, Any] = dict(file.attrs)
+        if "target_mass" not in file or "window" not in attributes:
+            raise BadInput(
+                f"{path}: not a task file (no 'target_mass' or 'window'); `python -m benchmarks task` makes one"
+            )
+        target_mass = file["target_mass"][:].astype(np.float32)
+        group = {"sideband": "data", "simulation": "simulation", None: None}[source]
+        if group is not None and group not in file:
+            raise BadInput(f"{path}: this template needs '{group}' events as its source, and the task has none")
+    if group is None:
+        return Draws(inputs, target_mass, None, None, seed)
+    mass, features = str(attributes["mass"]), [str(name) for name in attributes["features"]]
+    columns = events.read(path, [mass, *features], group)
+    keep = np.ones(len(columns[mass]), dtype=bool)
+    if source == "sideband":
+        keep = ~events.in_window(columns[mass], attributes["window"])
+    table = np.stack([columns[name][keep] for name in features], axis=1)
+    return Draws(inputs, target_mass, table, columns[mass][keep], seed)

@@ -1,0 +1,302 @@
+"""Columns of events in HDF5: read with clear errors, written atomically, streamed in bounded memory."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from infer.errors import BadInput
+
+Columns = dict[str, NDArray[np.float32]]
+
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR}
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into `BadInput`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        reason = os.strerror(error.errno)
+        raise BadInput(f"{path}: cannot be written ({reason}); free space or choose another place") from error
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Hold `path` for one writing process; a second one waits. The kernel frees it when its owner dies."""
+    lock = path.with_name(f".{path.name}.lock")
+    with writable(path):
+        while True:
+            handle = open(lock, "w")  # noqa: SIM115 (held until the end)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting: another process is writing {path}", file=sys.stderr, flush=True)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # The former owner removed the file it had locked: then this lock is on a file nobody else can see.
+            if lock.exists() and os.path.samestat(os.fstat(handle.fileno()), os.stat(lock)):
+                break
+            handle.close()
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        handle.close()
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that becomes `path` only if the block succeeds.
+
+    Raises:
+        BadInput: the place cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with sole_writer(path), writable(path):
+        try:
+            yield temporary
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, as hexadecimal text."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def opened(path: str | Path, group: str = "/") -> Iterator[h5py.Group]:
+    """Open one group of an HDF5 file for reading.
+
+    Raises:
+        BadInput: no such file, not readable as HDF5 (truncated, say), or no such group.
+    """
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: no such file")
+    try:
+        handle = h5py.File(path, "r")
+    except OSError as error:
+        raise BadInput(
+            f"{path}: not a readable HDF5 file ({_reason(error)}); it may be truncated, fetch or write it again"
+        ) from error
+    with handle:
+        node = handle.get(group)
+        if not isinstance(node, h5py.Group):
+            raise BadInput(f"{path}: no group '{group}' (it has: {', '.join(handle) or 'nothing'})")
+        yield node
+
+
+def read(path: str | Path, columns: Sequence[str], group: str = "/", rows: slice = slice(None)) -> Columns:
+    """Read columns of events as float32 arrays `[N]` (wide columns `[N, …]`), all finite and of equal length.
+
+    Raises:
+        BadInput: a column is missing, not numeric, of another length, or holds NaN or infinity.
+    """
+    with opened(path, group) as node:
+        count(node, columns, path)
+        result = {}
+        for name in columns:
+            try:
+                values = node[name][rows]
+            except OSError as error:
+                raise BadInput(
+                    f"{path}: column '{name}' cannot be read ({_reason(error)}); the file is damaged"
+                ) from error
+            if not np.isfinite(values).all():
+                row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1))) + (rows.start or 0)
+                bad = int((~np.isfinite(values)).sum())
+                raise BadInput(
+                    f"{path}: column '{name}' holds {bad} NaN or infinite values (first: row {row}); drop those events"
+                )
+            result[name] = values.astype(np.float32)
+    return result
+
+
+def count(node: h5py.Group, columns: Sequence[str], path: str | Path) -> int:
+    """The common length of `columns` in `node`, checked; raises `BadInput` as `read` does."""
+    lengths = {}
+    for name in columns:
+        data = node.get(name)
+        if not isinstance(data, h5py.Dataset):
+            held = ", ".join(key for key, item in node.items() if isinstance(item, h5py.Dataset)) or "none"
+            raise BadInput(f"{path}: no column '{name}' in '{node.name}' (columns there: {held})")
+        if data.dtype.kind not in "fiub" or data.ndim < 1:
+            raise BadInput(
+                f"{path}: column '{name}' is not an array of numbers (type {data.dtype}, shape {data.shape})"
+            )
+        lengths[name] = data.shape[0]
+    if len(set(lengths.values())) > 1:
+        raise BadInput(f"{path}: columns of unequal length: {', '.join(f'{k} {v}' for k, v in lengths.items())}")
+    return next(iter(lengths.values()), 0)
+
+
+def write(group: h5py.Group, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str] | None = None) -> None:
+    """Write columns of one length into an open group, each with its unit."""
+    for name, values in columns.items():
+        data = group.create_dataset(name, data=values)
+        if units and name in units:
+            data.attrs["unit"] = units[name]
+
+
+def _reason(error: OSError) -> str:
+    return str(error).strip().split("(", 1)[-1].rstrip(")") or type(error).__name__
+
+
+def in_window(mass: NDArray[Any], window: Sequence[float]) -> NDArray[np.bool_]:
+    """Which masses lie strictly inside the signal region; compared in float32, as they are stored."""
+    low, high = (np.float32(edge) for edge in window)
+    return (mass > low) & (mass < high)
+
+
+class Stream:
+    """Columns of known length, filled chunk by chunk in any order by any thread, resumed after a kill.
+
+    The columns are contiguous and laid out when the file is made, so each chunk is plain bytes at a known place:
+    memory stays at one chunk a thread, and a killed process loses only the chunks it had not finished. The file
+    bears its final name only when complete. `identity` says what the content is a function of: a part file of
+    another identity is started anew.
+
+    Args:
+        path: the file to write.
+        columns: names; every column is float32 `[total]`.
+        total: number of events.
+        chunk: events a chunk.
+        identity: attributes of the finished file.
+        units: unit of each column.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        columns: Sequence[str],
+        total: int,
+        chunk: int,
+        identity: Mapping[str, Any],
+        units: Mapping[str, str],
+    ) -> None:
+        self.path, self.columns, self.total, self.chunk = Path(path), tuple(columns), total, chunk
+        self.identity, self.units = dict(identity), dict(units)
+        self.part = self.path.with_name(f".{self.path.name}.part")
+        self.done_path = self.path.with_name(f".{self.path.name}.done")
+        self.resumed = 0
+
+    def __enter__(self) -> Self:
+        self._lock = sole_writer(self.path)
+        self._lock.__enter__()
+        with writable(self.path):
+            key = json.dumps([self.identity, self.columns, self.total, self.chunk], sort_keys=True, default=str)
+            tag = hashlib.sha256(key.encode()).digest()
+            if not (self.part.exists() and self.done_path.exists() and self.done_path.read_bytes()[:32] == tag):
+                self.done_path.unlink(missing_ok=True)
+                self._lay_out()
+                self.done_path.write_bytes(tag + bytes(self.chunks))
+            with h5py.File(self.part, "r") as file:
+                self._offsets = {name: file[name].id.get_offset() for name in self.columns} if self.total else {}
+            self._data, self._done = os.open(self.part, os.O_RDWR), os.open(self.done_path, os.O_RDWR)
+        self.resumed = self.chunks - len(self.pending())
+        return self
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return -(-self.total // self.chunk)
+
+    def _lay_out(self) -> None:
+        with h5py.File(self.part, "w") as file:
+            for name in self.columns:
+                plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+                plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+                space = h5py.h5s.create_simple((self.total,))
+                data = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, dcpl=plan))
+                data.attrs["unit"] = self.units.get(name, "")
+            for name, value in self.identity.items():
+                file.attrs[name] = value
+
+    def pending(self) -> list[int]:
+        """Chunks not written yet."""
+        flags = os.pread(self._done, self.chunks, 32)
+        return [index for index, flag in enumerate(flags) if not flag]
+
+    def write(self, index: int, columns: Mapping[str, NDArray[np.float32]]) -> None:
+        """Store one whole chunk, then mark it done; safe from several threads."""
+        with writable(self.path):
+            for name in self.columns:
+                data = np.ascontiguousarray(columns[name], dtype="<f4").tobytes()
+                place = self._offsets[name] + 4 * index * self.chunk
+                while data:
+                    written = os.pwrite(self._data, data, place)
+                    data, place = data[written:], place + written
+            os.pwrite(self._done, b"\x01", 32 + index)
+
+    def fill(self, make: Callable[[int, int], Columns], threads: int, progress: Callable[[int, int], None]) -> int:
+        """Write every pending chunk with `threads` callers of `make`.
+
+        Args:
+            make: from the first row and the number of rows of a chunk to its columns.
+            threads: concurrent callers.
+            progress: told how many events have just finished, and how many there are in all.
+
+        Returns:
+            The number of events made now.
+        """
+        progress(min(self.total, self.resumed * self.chunk), self.total)
+
+        def one(index: int) -> int:
+            start = index * self.chunk
+            size = min(self.chunk, self.total - start)
+            self.write(index, make(start, size))
+            return size
+
+        made = 0
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for size in pool.map(one, self.pending()):
+                    made += size
+                    progress(size, self.total)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return made
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                if self.pending():
+                    raise RuntimeError(f"{self.path}: {len(self.pending())} chunks were never written")
+                os.fsync(self._data)
+                os.replace(self.part, self.path)
+                self.done_path.unlink()
+        finally:
+            os.close(self._data)
+            os.close(self._done)
+            self._lock.__exit__(kind, error, trace)

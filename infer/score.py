@@ -1,0 +1,86 @@
+"""Anomaly scores of events in a file, from one exported graph, or from one graph a fold."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from infer import draws, events
+from infer.errors import BadInput
+from infer.model import Model, cores
+
+CHUNK = 20 * draws.BLOCK
+
+Progress = Callable[[int, int], None]
+
+
+def score(
+    models: Sequence[Model],
+    path: str | Path,
+    out: str | Path,
+    group: str = "/",
+    threads: int | None = None,
+    progress: Progress = lambda finished, total: None,
+) -> int:
+    """Write the `score` of every event in `path` to `out`, row by row; larger is more signal-like.
+
+    With several models, event i is scored by model i modulo their number: the folds of a cross-fit, where each event
+    is scored by the model that did not see it. Features beyond the range the model was fitted in are clamped there by
+    the graph; their number is the attribute `clamped`.
+
+    Args:
+        models: graphs with role "score" or "density" and the same inputs.
+        path: an events file or a task.h5.
+        out: the file to write.
+        group: the group of `path` that holds the columns, "data" or "test" in a task.
+        threads: concurrent callers of the session; all cores by default on the CPU, one on CUDA.
+        progress: told how many events have just finished, and how many there are in all.
+
+    Returns:
+        The number of events scored now (not those found from before a kill).
+
+    Raises:
+        BadInput: a graph without scores, a missing column, an empty group, or an unwritable `out`.
+    """
+    first = models[0]
+    for model in models:
+        if model.role == "template":
+            raise BadInput(f"{model.path}: is a template graph, it has no score; use `python -m infer template`")
+        if model.inputs != first.inputs:
+            raise BadInput(f"{model.path}: takes other inputs than {first.path}; give the folds of one model")
+    names = [column for port in first.inputs.values() for column in port.columns]
+    with events.opened(path, group) as node:
+        total = events.count(node, names, path)
+        if not total:
+            raise BadInput(f"{path}: no events in '{group}'")
+    threads = threads or (1 if first.provider == "cuda" else cores())
+    (output,) = (port.columns[0] for port in first.outputs.values())
+    identity = {
+        "kind": "scores",
+        "model_sha256": ",".join(model.sha256 for model in models),
+        "events_sha256": events.sha256(path),
+        "group": group,
+        "count": total,
+        "provider": first.provider,
+    }
+    fitted: dict[str, list[float]] = first.metadata["fitted_range"]
+
+    def make(start: int, size: int) -> events.Columns:
+        rows = events.read(path, names, group, slice(start, start + size))
+        result = np.empty(size, dtype=np.float32)
+        for low in range(0, size, draws.BLOCK):
+            block = slice(low, min(low + draws.BLOCK, size))
+            feeds = {
+                name: np.stack([rows[column][block] for column in port.columns], axis=1)
+                for name, port in first.inputs.items()
+            }
+            found = np.concatenate([next(iter(model.run(feeds).values())) for model in models], axis=1)
+            fold = np.arange(start + block.start, start + block.stop) % len(models)
+            result[block] = found[np.arange(len(found)), fold]
+        outside = np.zeros(size, dtype=bool)
+        for name, (lowest, highest) in fitted.items():
+            outside |= (rows[name] < lowest) | (rows[name] > highest)
+        return {output: result, "clamped": outside.astype(np.float32)}
+
+    with events.Stream(out, [output, "clamped"], total, CHUNK, identity, {output: "", "clamped": ""}) as stream:
+        return stream.fill(make, threads, progress)

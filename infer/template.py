@@ -1,0 +1,104 @@
+"""Mass-produce a template: any number of signal-region background events from one exported graph."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from infer import draws, events
+from infer.errors import BadInput, GateFailed
+from infer.model import Model, cores, deviation
+
+CHUNK_BLOCKS = 20  # blocks a thread makes before it writes: 20,000 events, about half a megabyte
+
+Progress = Callable[[int, int], None]
+
+
+def generate(
+    model: Model,
+    task: str | Path,
+    out: str | Path,
+    count: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    batch_blocks: int = 1,
+    progress: Progress = lambda finished, total: None,
+) -> int:
+    """Write `count` template events to `out` as HDF5 columns (the mass first, then the features).
+
+    The file is the same whatever the number of threads, and after a kill the same call goes on where it was; the
+    first events do not depend on `count`. Memory does not grow with `count`.
+
+    Args:
+        model: a graph with role "template".
+        task: the task.h5 that gives target masses and sources.
+        out: the file to write.
+        count: events; as many as the task's target masses by default.
+        seed: the draw seed; by default the one the graph was trained with, which reproduces the training template.
+        threads: concurrent callers of the session; all cores by default on the CPU, one on CUDA.
+        batch_blocks: blocks of 1,000 events in one call. One is fastest on CPUs; GPUs want more.
+        progress: told how many events have just finished, and how many there are in all.
+
+    Returns:
+        The number of events made now (not those found from before a kill).
+
+    Raises:
+        BadInput: not a template graph, a task that does not fit it, or an unwritable `out`.
+    """
+    if model.role != "template":
+        raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
+    seed = int(model.metadata["seed"]) if seed is None else seed
+    widths = {name: len(port.columns) for name, port in model.inputs.items()}
+    source = draws.from_task(task, widths, model.metadata["source"] or None, seed)
+    count = len(source.target_mass) if count is None else count
+    if count < 1:
+        raise BadInput(f"--count {count}: a template needs at least one event")
+    threads = threads or (1 if model.provider == "cuda" else cores())
+    chunk = max(CHUNK_BLOCKS, batch_blocks) * draws.BLOCK
+    mass = model.inputs["condition"].columns[0]
+    columns = [mass, *(column for port in model.outputs.values() for column in port.columns)]
+    identity = {
+        "kind": "template",
+        "model_sha256": model.sha256,
+        "task_sha256": events.sha256(task),
+        "seed": seed,
+        "count": count,
+        "batch": batch_blocks * draws.BLOCK,
+        "provider": model.provider,
+    }
+
+    def make(start: int, size: int) -> events.Columns:
+        parts: list[events.Columns] = []
+        for first in range(start // draws.BLOCK, -(-(start + size) // draws.BLOCK), batch_blocks):
+            # Whole blocks always, also the last one: an event never depends on how many come after it.
+            feeds = source.blocks(first, batch_blocks)
+            parts.append(model.columns(model.run(feeds)) | {mass: feeds["condition"][:, 0]})
+        return {name: np.concatenate([part[name] for part in parts])[:size] for name in columns}
+
+    with events.Stream(out, columns, count, chunk, identity, model.units()) as stream:
+        return stream.fill(make, threads, progress)
+
+
+def compare(model: Model, expected: str | Path, made: str | Path) -> float:
+    """Hold a template against the one drawn with torch at training: the same events, one by one.
+
+    Returns:
+        The largest difference in units of the graph's stored tolerance; at most 1.
+
+    Raises:
+        GateFailed: they differ by more; `made` is removed.
+    """
+    names = [column for port in model.outputs.values() for column in port.columns]
+    ours, theirs = events.read(made, names), events.read(expected, names)
+    if len(ours[names[0]]) != len(theirs[names[0]]):
+        raise BadInput(f"{expected}: holds {len(theirs[names[0]])} events, {made} {len(ours[names[0]])}; make as many")
+    parity = model.metadata["parity"]
+    atol = dict(zip(names, parity["atol"], strict=True))
+    worst = {name: deviation(ours[name], theirs[name], atol[name], parity["rtol"]) for name in names}
+    name = max(worst, key=worst.__getitem__)
+    if worst[name] > 1:
+        Path(made).unlink()
+        raise GateFailed(
+            f"{made}: {name} differs from the torch template by {worst[name]:.3g} times the tolerance; removed"
+        )
+    return worst[name]

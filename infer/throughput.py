@@ -1,0 +1,184 @@
+"""Events per second of an exported graph, measured in the vocabulary of MLPerf Inference's Offline scenario.
+
+Three scopes: `graph` (inputs and outputs bound on the device), `host` (numpy arrays in, numpy arrays out) and `file`
+(draws or reading, graph, HDF5 written). Warm-up is apart. A rate is the median over repeats, with the 10th and 90th
+percentile; ONNX Runtime's own matrix product is timed in the same run, so a rate can be held against what the machine
+gives. Nothing else may run on the machine meanwhile.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from infer import draws, events, provenance
+from infer.errors import BadInput
+from infer.model import PROVIDERS, Model, cores, session_options
+from infer.score import score
+from infer.template import generate
+
+# A 1000 x 256 by 256 x 256 product: the shape of a layer of these networks at the block size.
+MATMUL = Path(__file__).with_name("matmul.onnx")
+MATMUL_SHAPE = (1000, 256, 256)
+
+Record = dict[str, Any]
+Call = Callable[[], object]
+
+
+def measure(
+    path: str | Path,
+    task: str | Path,
+    batches: Sequence[int] = (100, 1000, 10000),
+    threads: Sequence[int] | None = None,
+    provider: str = "cpu",
+    repeats: int = 10,
+    seconds: float = 2.0,
+    file_events: int = 100_000,
+) -> Iterator[Record]:
+    """Time one exported graph; yields one flat record a (scope, batch, threads), each with its provenance.
+
+    Args:
+        path: the exported file.
+        task: the task.h5 that gives masses, sources, and the events to score.
+        batches: events in one call.
+        threads: concurrent callers, each on a session of one thread; 1 and all cores by default.
+        provider: "cpu" or "cuda".
+        repeats: timed repeats of each row, at least 10 for a number to quote.
+        seconds: least total time of a row.
+        file_events: events written in the `file` scope.
+
+    Raises:
+        BadInput: as `Model` and `generate` do.
+    """
+    model = Model(path, provider)
+    threads = sorted({1, cores()}) if threads is None else threads
+    inputs = _inputs(model, task, max(batches))
+    common = {
+        "kind": "throughput",
+        "model": str(path),
+        "model_sha256": model.sha256,
+        "role": model.role,
+        "method": model.metadata["method"],
+        "provider": PROVIDERS[provider],
+        "flop_per_event": model.metadata["flop_per_event"],
+        "seconds_asked": seconds,
+        **provenance.record(),
+    }
+    for callers in threads:
+        matmul = _matmul_rate(callers, provider)
+        for batch in batches:
+            feeds = {name: np.ascontiguousarray(values[:batch]) for name, values in inputs.items()}
+            scopes: dict[str, Callable[[], Call]] = {
+                "graph": lambda feeds=feeds: _bound(model, feeds),  # type: ignore[misc]
+                "host": lambda feeds=feeds: lambda: model.run(feeds),  # type: ignore[misc]
+            }
+            for scope, call in scopes.items():
+                timing = _time([call() for _ in range(callers)], batch, repeats, seconds)
+                yield _row({**common, "scope": scope, "batch": batch, "threads": callers, **timing}, matmul)
+        timing = _time_file(model, task, callers, repeats, file_events)
+        yield _row({**common, "scope": "file", "batch": draws.BLOCK, "threads": callers, **timing}, matmul)
+
+
+def _inputs(model: Model, task: str | Path, size: int) -> draws.Feeds:
+    """At least `size` realistic rows for every input of the graph."""
+    if model.role == "template":
+        widths = {name: len(port.columns) for name, port in model.inputs.items()}
+        source = draws.from_task(task, widths, model.metadata["source"] or None, int(model.metadata["seed"]))
+        return source.blocks(0, -(-size // draws.BLOCK))
+    names = [column for port in model.inputs.values() for column in port.columns]
+    rows = events.read(task, names, "data", slice(0, size))
+    if not len(rows[names[0]]):
+        raise BadInput(f"{task}: no events in 'data'")
+    take = np.arange(size) % len(rows[names[0]])
+    return {name: np.stack([rows[c][take] for c in port.columns], axis=1) for name, port in model.inputs.items()}
+
+
+def _bound(model: Model, feeds: draws.Feeds) -> Call:
+    """A call whose inputs already lie on the device and whose outputs stay there."""
+    device = "cuda" if model.provider == "cuda" else "cpu"
+    binding = model.session.io_binding()
+    for name, values in feeds.items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(values, device, 0))
+    for name in model.outputs:
+        binding.bind_output(name, device)
+    return lambda: model.session.run_with_iobinding(binding)
+
+
+def _time(calls: Sequence[Call], batch: int, repeats: int, seconds: float) -> Record:
+    """Time concurrent callers; each repeat is long enough that all of them last `seconds`."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+
+        def once(number: int) -> float:
+            def work(call: Call) -> None:
+                for _ in range(number):
+                    call()
+
+            start = time.perf_counter()
+            list(pool.map(work, calls))
+            return time.perf_counter() - start
+
+        start = time.perf_counter()
+        single = min(once(1) for _ in range(3))
+        number = max(1, round(seconds / repeats / single))
+        once(number)
+        warm_up = time.perf_counter() - start
+        times = [once(number) for _ in range(repeats)]
+    return _statistics(times, number * batch * len(calls)) | {"warm_up_seconds": warm_up}
+
+
+def _time_file(model: Model, task: str | Path, threads: int, repeats: int, count: int) -> Record:
+    """Time the whole way to a finished file."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.h5"
+
+        def once() -> int:
+            if model.role == "template":
+                return generate(model, task, out, count, threads=threads)
+            return score([model], task, out, "data", threads)
+
+        start = time.perf_counter()
+        done = once()
+        warm_up = time.perf_counter() - start
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            done = once()
+            times.append(time.perf_counter() - start)
+    return _statistics(times, done) | {"warm_up_seconds": warm_up}
+
+
+def _statistics(times: Sequence[float], done: int) -> Record:
+    rates = done / np.asarray(times)
+    low, median, high = np.percentile(rates, [10, 50, 90])
+    return {
+        "repeats": len(times),
+        "events_per_repeat": done,
+        "total_seconds": float(np.sum(times)),
+        "events_per_second": float(median),
+        "p10": float(low),
+        "p90": float(high),
+    }
+
+
+def _matmul_rate(threads: int, provider: str) -> float:
+    """Floating-point operations per second of ONNX Runtime's MatMul with as many callers, median of 10."""
+    rows, inner, columns = MATMUL_SHAPE
+    session = onnxruntime.InferenceSession(MATMUL.read_bytes(), session_options(1), providers=[PROVIDERS[provider]])
+    random = np.random.default_rng(0)
+    feeds = {
+        "a": random.standard_normal((rows, inner), dtype=np.float32),
+        "b": random.standard_normal((inner, columns), dtype=np.float32),
+    }
+    timing = _time([lambda: session.run(None, feeds)] * threads, 1, repeats=10, seconds=0.5)
+    return float(timing["events_per_second"]) * 2 * rows * inner * columns
+
+
+def _row(row: Record, matmul: float) -> Record:
+    flop = row["flop_per_event"]
+    share = flop * row["events_per_second"] / matmul if flop else None
+    return {**row, "matmul_flop_per_second": matmul, "fraction_of_matmul": share}
