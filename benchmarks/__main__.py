@@ -1,0 +1,73 @@
+"""python -m benchmarks run|report|task|control|evaluate|download: what is compared and how."""
+
+import argparse
+from pathlib import Path
+
+from infer.errors import guarded
+
+
+def main() -> int:
+    """Parse the command line and run one command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    task = commands.add_parser("task", help="draw one task of a suite")
+    task.add_argument("suite")
+    for name in ("window", "injection", "seed"):
+        task.add_argument(f"--{name}", help=f"its name in the grid (default: the suite's first {name})")
+    task.add_argument("--out", type=Path, required=True)
+
+    control = commands.add_parser("control", help="floor and positive control of the closure test")
+    evaluate = commands.add_parser("evaluate", help="SIC, closure and excess of one cell")
+    evaluate.add_argument("--scores", type=Path, required=True)
+    for name in ("template", "data-scores", "template-scores"):
+        evaluate.add_argument(f"--{name}", type=Path)
+    evaluate.add_argument("--efficiencies", type=float, nargs="*", default=[1e-2, 1e-3])
+    for command in (control, evaluate):
+        command.add_argument("--task", type=Path, required=True)
+        command.add_argument("--closure-events", type=int)
+        command.add_argument("--out", type=Path, required=True)
+
+    arguments = parser.parse_args()
+    return {"task": _task, "control": _control, "evaluate": _evaluate}[arguments.command](arguments)
+
+
+def _task(arguments: argparse.Namespace) -> int:
+    from benchmarks import suite as suites
+    from benchmarks import task
+
+    suite = suites.load(arguments.suite)
+    window = arguments.window or next(iter(suite.windows()))
+    injection = arguments.injection or next(iter(suite.injections()))
+    seed = arguments.seed or next(iter(suite.seeds()))
+    task.make(suite.dataset(), suite.recipe(window, injection, seed), arguments.out)
+    return 0
+
+
+def _control(arguments: argparse.Namespace) -> int:
+    from benchmarks.evaluate import control
+    from infer import events
+
+    events.write_json(arguments.out, control(arguments.task, arguments.closure_events))
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from benchmarks.evaluate import evaluate
+    from infer import events
+
+    record = evaluate(
+        arguments.task,
+        arguments.scores,
+        arguments.template,
+        arguments.data_scores,
+        arguments.template_scores,
+        tuple(arguments.efficiencies),
+        arguments.closure_events,
+    )
+    events.write_json(arguments.out, record)
+    return 0
+
+
+if __name__ == "__main__":
+    guarded(main)

@@ -1,0 +1,99 @@
+"""The numbers of one cell: SIC, closure, and excess, each where the task has what it needs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import closure, excess, sic, task
+from benchmarks.datasets import Events
+from infer import events, provenance
+
+Record = dict[str, Any]
+
+
+def evaluate(
+    task_path: Path,
+    scores: Path,
+    template: Path | None = None,
+    data_scores: Path | None = None,
+    template_scores: Path | None = None,
+    efficiencies: tuple[float, ...] = (),
+    closure_events: int | None = None,
+) -> Record:
+    """Evaluate one method's scores and template.
+
+    Args:
+        task_path: the task.
+        scores: scores of the test events, or of the data where the truth is not known.
+        template: the template's events, if the method makes any.
+        data_scores, template_scores: cross-fitted scores of `data/` and of the template, if there are any.
+        efficiencies: template efficiencies to quote the excess at.
+        closure_events: events a side in the closure test at most.
+
+    Returns:
+        One record; `sic`, `closure` and `excess` are None where they cannot be had, with the reason beside them.
+    """
+    the_task = task.read(task_path)
+    record: Record = {"sic": None, "closure": None, "excess": None, **provenance.record()}
+    found = events.read(scores, ["score", "clamped"])
+    record["clamped_fraction"] = float(found["clamped"].mean())
+
+    if the_task.labelled:
+        label = the_task.events("test").label
+        assert label is not None
+        summary = asdict(sic.summarise(found["score"], label, the_task.seed))
+        record["sic"] = {**summary, "curve": summary["curve"].tolist(), "n_background": int((label == 0).sum())}
+    else:
+        record["sic_missing"] = "the events have no labels"
+
+    truth = _background(the_task)
+    if template is None:
+        record["closure_missing"] = "the method makes no template"
+    elif truth is None:
+        record["closure_missing"] = "without labels only a sideband validation window has known background"
+    else:
+        made = events.read(template, the_task.features)
+        table = np.stack([made[name] for name in the_task.features], axis=1)
+        record["closure"] = asdict(closure.closure(truth.features, table, closure_events))
+
+    if data_scores is None or template_scores is None:
+        record["excess_missing"] = "no cross-fitted scores: they need a template and 'excess' in the suite"
+    else:
+        inside = the_task.inside(the_task.events("data"))
+        data = events.read(data_scores, ["score"])["score"][inside]
+        held_out = events.read(template_scores, ["score"])["score"]
+        record["excess"] = [asdict(excess.excess(data, held_out, efficiency)) for efficiency in efficiencies]
+    return record
+
+
+def control(task_path: Path, closure_events: int | None) -> Record:
+    """The closure test's floor (truth against truth) and positive control (raw sidebands against truth) of a task."""
+    the_task = task.read(task_path)
+    truth = _background(the_task)
+    record: Record = {"floor": None, "sidebands": None, **provenance.record()}
+    if truth is None:
+        return record
+    if the_task.labelled:
+        reference = the_task.events("reference")
+        floor = (truth, reference[reference.label == 0])
+    else:
+        half = len(truth) // 2
+        floor = (truth[:half], truth[half:])
+    data = the_task.events("data")
+    sidebands = data[~the_task.inside(data)]
+    record["floor"] = asdict(closure.closure(floor[0].features, floor[1].features, closure_events))
+    record["sidebands"] = asdict(closure.closure(truth.features, sidebands.features, closure_events))
+    return record
+
+
+def _background(the_task: task.Task) -> Events | None:
+    """Background in the window that no fit has seen; None where nothing tells it from signal."""
+    if the_task.labelled:
+        test = the_task.events("test")
+        return test[test.label == 0]
+    if the_task.attributes["validation"]:
+        data = the_task.events("data")
+        return data[the_task.inside(data)]
+    return None

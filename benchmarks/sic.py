@@ -1,0 +1,124 @@
+"""Significance improvement characteristic: SIC = ε_S / √ε_B against the background efficiency of a cut on the score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The two numbers of the protocol.
+WORKING_POINT = 1e-3  # background efficiency
+LEAST_PASSING = 25  # background events that must pass: 1/sqrt(25) = 20 % relative error, also the limit of the maximum
+
+# Efficiencies that curves are drawn at.
+GRID = np.geomspace(1e-4, 1, 161)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Roc:
+    """Efficiencies of every distinct cut, from none passing (0, 0) to all passing (1, 1).
+
+    Equal scores pass or fail together; between two cuts the curve is linear, which is what a random choice among
+    equals gives, so an efficiency may be asked for that no single cut reaches.
+    """
+
+    background: Array
+    signal: Array
+    n_background: int
+
+    def at(self, efficiency: Array) -> Array:
+        """ε_S at the given ε_B; NaN where fewer than `LEAST_PASSING` background events pass."""
+        found = np.interp(efficiency, self.background, self.signal)
+        return np.where(efficiency * self.n_background >= LEAST_PASSING * (1 - 1e-9), found, np.nan)
+
+    def sic(self, efficiency: Array) -> Array:
+        """SIC at the given ε_B; NaN where statistics do not carry it."""
+        return self.at(efficiency) / np.sqrt(efficiency)
+
+    def maximum(self) -> tuple[float, float]:
+        """The largest SIC where 1/√(ε_B N_B) ≤ 0.2, and its ε_B; NaN with fewer than 25 background events."""
+        allowed = self.background * self.n_background >= LEAST_PASSING
+        if not allowed.any():
+            return float("nan"), float("nan")
+        values = self.signal[allowed] / np.sqrt(self.background[allowed])
+        best = int(np.argmax(values))
+        return float(values[best]), float(self.background[allowed][best])
+
+
+def roc(score: NDArray[np.floating], label: NDArray[np.integer]) -> Roc:
+    """The ROC curve of scores `[N]` (larger is more signal-like) with labels `[N]` (1 = signal)."""
+    return _Sorted(score, label).roc(np.ones(len(score)))
+
+
+class _Sorted:
+    """Scores sorted once, for the many curves of a bootstrap."""
+
+    def __init__(self, score: NDArray[np.floating], label: NDArray[np.integer]) -> None:
+        order = np.argsort(-score, kind="stable")
+        self.is_signal = (label == 1)[order]
+        self.last_of_equals = np.append(np.diff(score[order]) != 0, True)
+
+    def roc(self, weight: Array) -> Roc:
+        """The curve with weights `[N]`, in the order of falling score."""
+        signal = np.append(0.0, np.cumsum(weight * self.is_signal)[self.last_of_equals])
+        background = np.append(0.0, np.cumsum(weight * ~self.is_signal)[self.last_of_equals])
+        # Of the cuts with one ε_B keep the one with the most signal: interpolation then starts from it.
+        keep = np.append(np.diff(background) > 0, True)
+        n_background = int((~self.is_signal).sum())
+        return Roc(background[keep] / background[-1], signal[keep] / signal[-1], n_background)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The two numbers and the curve of one set of scores, with the spread of a Poisson bootstrap of the test set."""
+
+    sic: float
+    sic_spread: float
+    maximum: float
+    maximum_spread: float
+    maximum_at: float
+    auc: float
+    curve: Array
+
+
+def summarise(score: NDArray[np.floating], label: NDArray[np.integer], seed: int = 0, replicas: int = 100) -> Summary:
+    """SIC at ε_B = 10⁻³, max SIC and the curve on `GRID`; spreads are standard deviations over bootstrap replicas."""
+    ordered = _Sorted(score, label)
+    central = ordered.roc(np.ones(len(score)))
+    random = np.random.default_rng(seed)
+    points = []
+    for _ in range(replicas):
+        replica = ordered.roc(random.poisson(1.0, len(score)).astype(float))
+        points.append((replica.sic(np.array([WORKING_POINT]))[0], replica.maximum()[0]))
+    spread = np.std(points, axis=0)
+    maximum, at = central.maximum()
+    return Summary(
+        float(central.sic(np.array([WORKING_POINT]))[0]),
+        float(spread[0]),
+        maximum,
+        float(spread[1]),
+        at,
+        float(np.trapezoid(central.signal, central.background)),
+        central.sic(GRID),
+    )
+
+
+def median_and_band(values: Sequence[float]) -> tuple[float, float, float, str]:
+    """Median, lower and upper end, and what they are: 16-84 % from 8 runs on, min-max below."""
+    finite = np.array([value for value in values if np.isfinite(value)])
+    if not len(finite):
+        return float("nan"), float("nan"), float("nan"), "no runs"
+    if len(finite) >= 8:
+        low, median, high = np.percentile(finite, [16, 50, 84])
+        return float(median), float(low), float(high), "16-84 %"
+    return float(np.median(finite)), float(finite.min()), float(finite.max()), "min-max"
+
+
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Ratios draw by draw; NaN where either is missing or the divisor is not positive."""
+    return [
+        a / b if np.isfinite(a) and np.isfinite(b) and b > 0 else float("nan")
+        for a, b in zip(ours, theirs, strict=True)
+    ]

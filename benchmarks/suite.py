@@ -1,0 +1,219 @@
+"""Suites: what one run of the benchmark covers, read from YAML and checked before anything is computed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from benchmarks import datasets, methods
+from benchmarks.task import Recipe, injection_name, seed_name, window_name
+from infer.errors import BadInput
+
+SUITES = Path(__file__).with_name("suites")
+
+DEFAULTS: dict[str, Any] = {
+    "oversampling": 4,
+    "device": "cpu",
+    "validation_windows": [],
+    "shared": {},
+    "classifier": {},
+    "throughput": {},
+    "budget": {},
+}
+THROUGHPUT = {"seconds": 2.0, "repeats": 10, "batches": [100, 1000, 10000], "file_events": 100_000, "compile": False}
+EXCESS = {"folds": 5, "efficiencies": [1e-2, 1e-3]}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place in the grid: a task and, within it, one method."""
+
+    window: str
+    injection: str
+    seed: str
+    method: str
+
+    @property
+    def task(self) -> str:
+        """The task's folder, within the suite's."""
+        return f"{self.window}/{self.injection}/{self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """The cell's folder, within the suite's."""
+        return f"{self.task}/{self.method}"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite, complete: every default is filled in and every path is absolute.
+
+    Args:
+        name: the file's stem; names folder and experiment.
+        content: the sections, as in `suites/schema.json`.
+    """
+
+    name: str
+    content: dict[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.content[key]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether signal is injected, and the truth known."""
+        return "injections" in self.content
+
+    @property
+    def folds(self) -> int:
+        """Folds of the cross-fit, 0 for none."""
+        return int(self.content["excess"]["folds"]) if self.content.get("excess") else 0
+
+    def windows(self) -> dict[str, tuple[float, float]]:
+        """Every window by name, validation windows too."""
+        both = [*self["windows"], *self["validation_windows"]]
+        return {window_name(window): (window[0], window[1]) for window in both}
+
+    def injections(self) -> dict[str, int | None]:
+        """Every injection by name."""
+        numbers: list[int | None] = [*self.content["injections"]] if self.labelled else [None]
+        return {injection_name(number): number for number in numbers}
+
+    def seeds(self) -> dict[str, int]:
+        """Every seed by name."""
+        return {seed_name(seed): seed for seed in self["seeds"]}
+
+    def shared(self) -> list[str]:
+        """The shared fits that the suite's methods stand on."""
+        return sorted({name for method in self["methods"] for name in methods.get(method).needs})
+
+    def settings(self, method: str) -> dict[str, Any]:
+        """Changes to the defaults of a method or shared fit."""
+        section = self["shared"] if methods.get(method).shared else self["methods"]
+        return dict(section.get(method) or {})
+
+    def cells(self, shared: bool = False) -> Iterator[Cell]:
+        """Every cell, in order of the grid; with the shared fits' cells too if asked for."""
+        names = [*self["methods"], *(self.shared() if shared else [])]
+        for window in self.windows():
+            for injection in self.injections():
+                for seed in self.seeds():
+                    for method in names:
+                        yield Cell(window, injection, seed, method)
+
+    def timed(self) -> list[Cell]:
+        """The cell of each method whose throughput is measured: first window and seed, largest injection."""
+        injection = max(self.injections().items(), key=lambda item: item[1] or 0)[0]
+        window, seed = next(iter(self.windows())), next(iter(self.seeds()))
+        return [Cell(window, injection, seed, method) for method in self["methods"]]
+
+    def recipe(self, window: str, injection: str, seed: str) -> Recipe:
+        """How the task of a cell is drawn."""
+        edges = self.windows()[window]
+        main = self["windows"][0]
+        low, high = self["mass_range"]
+        return Recipe(
+            mass_range=(low, high),
+            window=edges,
+            injection=self.injections()[injection],
+            seed=self.seeds()[seed],
+            masked=(main[0], main[1]) if list(edges) in self["validation_windows"] else None,
+            data_events=self.content.get("data_events"),
+            oversampling=self["oversampling"],
+        )
+
+    def dataset(self) -> datasets.Dataset:
+        """Read the events."""
+        return datasets.load(self["dataset"], Path())
+
+    def save(self, path: Path) -> None:
+        """Write the suite as JSON that `load` reads back; untouched where it says the same already."""
+        text = json.dumps({"name": self.name, "resolved": self.content}, indent=1) + "\n"
+        if not path.exists() or path.read_text() != text:
+            from infer import events
+
+            with events.atomic(path) as temporary:
+                temporary.write_text(text)
+
+
+def names() -> list[str]:
+    """The suites that come with Sideband."""
+    return sorted(path.stem for path in SUITES.glob("*.yaml"))
+
+
+def load(suite: str | Path, device: str | None = None) -> Suite:
+    """Read a suite by name, from a YAML file, or from the JSON that a run keeps.
+
+    Args:
+        suite: "quick", or a path.
+        device: in place of the suite's own.
+
+    Raises:
+        BadInput: no such suite, an unknown key or method, a wrong value, a file that does not exist.
+    """
+    path = SUITES / f"{suite}.yaml" if str(suite) in names() else Path(suite)
+    if not path.is_file():
+        raise BadInput(f"suite '{suite}': no such file, and none of {', '.join(names())}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if path.suffix == ".json" and isinstance(content, dict) and "resolved" in content:
+        return Suite(content["name"], content["resolved"])
+    _check(content, path)
+    content = {**DEFAULTS, **content}
+    content["throughput"] = {**THROUGHPUT, **content["throughput"]}
+    if "excess" in content:
+        content["excess"] = {**EXCESS, **content["excess"]}
+    if device is not None:
+        content["device"] = device
+    content["methods"] = {name: settings or {} for name, settings in content["methods"].items()}
+    content["dataset"] = _absolute(content["dataset"], path.resolve().parent)
+    result = Suite(path.stem, content)
+    _check_sense(result, path)
+    return result
+
+
+def _check(content: Any, path: Path) -> None:
+    validator = jsonschema.Draft202012Validator(json.loads((SUITES / "schema.json").read_text()))
+    errors = sorted(validator.iter_errors(content), key=lambda error: list(map(str, error.absolute_path)))
+    if not errors:
+        return
+    error = errors[0]
+    if error.context:  # a dataset section: complain about the source that was meant
+        source = error.instance.get("source") if isinstance(error.instance, dict) else None
+        meant = {"dijets": 0, "hdf5": 1, "lhco": 2}.get(str(source))
+        if meant is None:
+            raise BadInput(f"{path}: dataset.source is '{source}'; choose one of dijets, hdf5, lhco")
+        error = next(inner for inner in error.context if inner.relative_schema_path[0] == meant)
+    place = ".".join(str(step) for step in error.absolute_path) or "the suite"
+    raise BadInput(f"{path}: {place}: {error.message}; `benchmarks/suites/schema.json` lists every key")
+
+
+def _check_sense(suite: Suite, path: Path) -> None:
+    for name in suite["methods"]:
+        entry = methods.get(name)
+        if entry.shared:
+            raise BadInput(
+                f"{path}: methods.{name}: a fit that methods share, not a method; its settings go to 'shared'"
+            )
+        if entry.truth and not suite.labelled:
+            raise BadInput(
+                f"{path}: methods.{name}: a reference that reads the truth; without 'injections' none is known, remove it"
+            )
+    for name in suite["shared"]:
+        if not methods.get(name).shared:
+            raise BadInput(f"{path}: shared.{name}: a method, not a shared fit; its settings go to 'methods'")
+    low, high = suite["mass_range"]
+    for window in [*suite["windows"], *suite["validation_windows"]]:
+        if not low < window[0] < window[1] < high:
+            raise BadInput(f"{path}: window {window} does not lie inside mass_range {[low, high]}")
+    datasets.files(suite["dataset"], Path())
+
+
+def _absolute(section: dict[str, Any], base: Path) -> dict[str, Any]:
+    return {key: str((base / value).resolve()) if key in datasets.PARTS else value for key, value in section.items()}
