@@ -1,0 +1,1 @@
+"""Training: fits background models with torch and logs them to MLflow."""

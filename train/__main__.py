@@ -1,0 +1,97 @@
+"""python -m train fit|check|migrate|record: fit background models and log them to MLflow."""
+
+import argparse
+from pathlib import Path
+
+from infer.errors import BadInput, guarded
+
+
+def main() -> int:
+    """Parse the command line and run one command."""
+    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    fit = commands.add_parser("fit", help="fit one method on one task")
+    fit.add_argument("method")
+    fit.add_argument("--task", type=Path, required=True, help="task.h5")
+    fit.add_argument("--out", type=Path, required=True, help="folder for model.pt and fit.json")
+    fit.add_argument("--suite", help="suite whose settings to use (default: the papers' own)")
+    fit.add_argument("--needs", nargs="*", default=[], metavar="NAME=MODEL.PT", help="shared fits the method stands on")
+    fit.add_argument("--device", default=None, help="cpu or cuda, no fallback (default: the suite's, else cpu)")
+    fit.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    fit.add_argument("--checkpoints", type=Path, help="folder for unfinished work (default: OUT/checkpoints)")
+    fit.add_argument("--checkpoint-seconds", type=float, default=10.0, help="least time between checkpoints")
+    fit.add_argument("--log", choices=("live", "later"), default="live", help="log to MLflow now, or keep the journal")
+
+    check = commands.add_parser("check", help="check a suite's settings of every method")
+    check.add_argument("suite")
+
+    migrate = commands.add_parser("migrate", help="make MLflow's tables before many processes write to them")
+    record = commands.add_parser("record", help="bring MLflow up to date with every finished cell of a suite")
+    record.add_argument("folder", type=Path, help="runs/SUITE")
+    for command in (fit, migrate, record):
+        command.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds mlflow/ (default runs)")
+
+    arguments = parser.parse_args()
+    return {"fit": _fit, "check": _check, "migrate": _migrate, "record": _record}[arguments.command](arguments)
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from benchmarks import suite as suites
+    from train.cell import fit_cell
+    from train.tracking import tracking_uri
+
+    suite = suites.load(arguments.suite) if arguments.suite else None
+    needs = {}
+    for given in arguments.needs:
+        name, separator, path = given.partition("=")
+        if not separator:
+            raise BadInput(f"--needs {given}: give NAME=MODEL.PT, as in --needs sideband=runs/…/model.pt")
+        needs[name] = Path(path)
+    fit_cell(
+        arguments.method,
+        arguments.task,
+        arguments.out,
+        suite.settings(arguments.method) if suite else {},
+        suite["classifier"] if suite else {},
+        needs,
+        suite.folds if suite else 0,
+        arguments.device or (suite["device"] if suite else "cpu"),
+        arguments.threads,
+        arguments.checkpoints,
+        arguments.checkpoint_seconds,
+        suite.name if suite else "own",
+        tracking_uri(arguments.runs) if arguments.log == "live" else None,
+    )
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from benchmarks import suite as suites
+    from train import methods
+    from train.classifier import ClassifierSettings
+    from train.settings import settings_from
+
+    suite = suites.load(arguments.suite)
+    for section, names in (("shared", {*suite.shared(), *suite["shared"]}), ("methods", suite["methods"])):
+        for name in names:
+            settings_from(methods.load(name).Settings, suite.settings(name), f"{suite.name}: {section}.{name}")
+    settings_from(ClassifierSettings, suite["classifier"], f"{suite.name}: classifier")
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from train.tracking import migrate, tracking_uri
+
+    migrate(tracking_uri(arguments.runs))
+    return 0
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    from train.ledger import record
+
+    return record(arguments.folder, arguments.runs)
+
+
+if __name__ == "__main__":
+    guarded(main)

@@ -1,0 +1,169 @@
+"""The one classifier step: an ensemble that tells signal-region data from a template, as trees or as stacked MLPs.
+
+Trees are scikit-learn's histogram gradient boosting as in "Back to the Roots" (arXiv:2309.13111); members differ by
+their seed, that is by their validation half, and their probabilities are averaged. MLPs are trained all in one go, for
+GPUs.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+from torch.nn import functional
+
+from infer import events
+from train.fit import Batch, Player, Training, fit
+from train.nets.flow import StackedLinear
+from train.run import Run, derived_seed
+from train.trees import TreeEnsemble
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """The classifier of a suite; defaults as in arXiv:2309.13111."""
+
+    kind: Literal["trees", "mlp"] = "trees"
+    members: int = 50
+    # trees
+    iterations: int = 200
+    learning_rate: float = 0.1
+    leaves: int = 31
+    bins: int = 255
+    validation: float = 0.5  # share held out for early stopping
+    patience: int = 10
+    # mlp
+    hidden: int = 64
+    layers: int = 3
+    training: Training = field(default_factory=lambda: Training(100, 512, 1e-3, validation=0.5, patience=10, ema=0.99))
+
+
+class StackedMLP(nn.Module):
+    """An ensemble of classifiers in one module: features `[N, d]` in physical units → mean probability `[N, 1]`.
+
+    Args:
+        features: number of features d.
+        settings: width, depth and number of members.
+    """
+
+    def __init__(self, features: int, settings: ClassifierSettings) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.low: Tensor
+        self.high: Tensor
+        for name in ("mean", "scale", "low", "high"):
+            self.register_buffer(name, torch.zeros(features, 1))
+        sizes = [features, *[settings.hidden] * settings.layers]
+        layers = [StackedLinear(settings.members, i, o) for i, o in pairwise(sizes)]
+        self.hidden = nn.ModuleList(layers)
+        self.last = StackedLinear(settings.members, settings.hidden, 1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Each member's logit `[members, N]` of standardised features `[members or 1, d, N]`."""
+        for layer in self.hidden:
+            x = torch.relu(layer(x))
+        return self.last(x)[:, 0]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The score; features beyond those it was trained on are clamped."""
+        x = (torch.minimum(torch.maximum(features.T, self.low), self.high) - self.mean) / self.scale
+        return torch.sigmoid(self.logits(x[None])).mean(0)[:, None]
+
+
+def train_classifier(
+    name: str, positive: Array, negative: Array, negative_weight: Array | None, settings: ClassifierSettings, run: Run
+) -> TreeEnsemble | StackedMLP:
+    """Train the ensemble; both classes weigh the same in total.
+
+    Args:
+        name: what it is called within the run.
+        positive, negative: features `[N, d]` of data and of template, in physical units.
+        negative_weight: weights `[N]` of the template's events, all one where None.
+        settings: kind and size.
+        run: seed, device, checkpoints.
+    """
+    features = np.concatenate([positive, negative])
+    label = np.repeat([1, 0], [len(positive), len(negative)]).astype(np.int8)
+    weight = np.ones(len(features))
+    if negative_weight is not None:
+        weight[len(positive) :] = negative_weight
+    for side in (0, 1):
+        weight[label == side] *= len(features) / 2 / weight[label == side].sum()
+    train = _trees if settings.kind == "trees" else _mlps
+    return train(name, features, label, weight, settings, run)
+
+
+def _trees(
+    name: str,
+    features: Array,
+    label: NDArray[np.int8],
+    weight: NDArray[np.float64],
+    settings: ClassifierSettings,
+    run: Run,
+) -> TreeEnsemble:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    members = []
+    for member in range(settings.members):
+        path = run.checkpoints / f"{name}-{member}.npz"
+        if path.exists():
+            members.append(TreeEnsemble.load(path))
+            continue
+        classifier = HistGradientBoostingClassifier(
+            max_iter=settings.iterations,
+            learning_rate=settings.learning_rate,
+            max_leaf_nodes=settings.leaves,
+            max_bins=settings.bins,
+            early_stopping=True,
+            validation_fraction=settings.validation,
+            n_iter_no_change=settings.patience,
+            random_state=derived_seed(run.seed, name, member) % 2**32,
+        )
+        with threadpool_limits(torch.get_num_threads()):
+            classifier.fit(features, label, sample_weight=weight)
+        members.append(TreeEnsemble.from_sklearn(classifier))
+        with events.atomic(path) as temporary:
+            members[-1].save(temporary)
+        run.progress(name, member + 1, settings.members)
+    return TreeEnsemble.merge(members)
+
+
+def _mlps(
+    name: str,
+    features: Array,
+    label: NDArray[np.int8],
+    weight: NDArray[np.float64],
+    settings: ClassifierSettings,
+    run: Run,
+) -> StackedMLP:
+    run.seeded(name)
+    model = StackedMLP(features.shape[1], settings)
+    values = features.astype(np.float64)
+    scale = np.maximum(values.std(0), 1e-12)
+    for buffer, value in (
+        (model.mean, values.mean(0)),
+        (model.scale, scale),
+        (model.low, values.min(0)),
+        (model.high, values.max(0)),
+    ):
+        buffer.copy_(torch.from_numpy(value)[:, None])
+    model.to(run.device)
+    x = ((torch.from_numpy(features).to(run.device).T - model.mean) / model.scale).T.contiguous()
+    y = torch.from_numpy(label.astype(np.float32)).to(run.device)
+    w = torch.from_numpy(weight.astype(np.float32)).to(run.device)
+
+    def loss(model: StackedMLP, batch: Batch) -> Tensor:
+        features, label, weight = batch.rows
+        logits = model.logits(features.transpose(1, 2))
+        return functional.binary_cross_entropy_with_logits(logits, label, weight, reduction="none").mean(1)
+
+    player = Player(list(model.parameters()), loss)
+    fit(name, model, [player], [x, y, w], settings.training, run, settings.members)
+    return model

@@ -1,0 +1,276 @@
+"""The one training loop: every model of every method is fitted here.
+
+Events lie on the device from the start, and an epoch is a permutation of their rows. Everything random in an epoch
+follows from (seed, name, epoch), so a fit that was killed and resumed gives bitwise what an unbroken one gives on the
+CPU.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from infer import events
+from infer.errors import GateFailed
+from train.run import Run, derived_seed
+
+CHECKPOINT_SECONDS = 10.0
+VALIDATION_ROWS = 20_000
+
+# The authors of TRANSIT (arXiv:2503.04342) halve the rate after these shares of the epochs.
+HALVED_AT = (0.15, 0.5, 0.75, 0.875)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained."""
+
+    epochs: int = 100
+    batch: int = 256  # events a step (of each member)
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine", "halving"] = "constant"
+    validation: float = 0.1  # share of the events held out
+    patience: int | None = 10  # epochs without a better validation loss; None: all epochs, the last one kept
+    ema: float = 0.999  # decay of the averaged weights, which are the ones kept
+    clip: float = 5.0  # largest norm of a member's gradient
+    weight_decay: float = 0.0
+    momentum: float = 0.9  # Adam's first decay
+    precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products; splines stay in float32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of the training tensors, `[members, batch, …]` each, with the epoch and its random numbers."""
+
+    rows: tuple[Tensor, ...]
+    epoch: int
+    random: torch.Generator
+
+
+# From the model and a batch to the loss of each member `[members]`, or None where this player passes.
+Loss = Callable[[Any, Batch], Tensor | None]
+
+
+@dataclass(frozen=True)
+class Player:
+    """One side of the training: parameters and the loss they lower. Likelihood fits have one, adversarial ones two."""
+
+    parameters: Sequence[nn.Parameter]
+    loss: Loss
+
+
+@dataclass
+class Progress:
+    """Where a fit stands, besides its weights."""
+
+    epoch: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    best: list[float] = field(default_factory=list)
+    best_epoch: list[int] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    done: bool = False
+
+
+def fit(
+    name: str,
+    model: nn.Module,
+    players: Sequence[Player],
+    tensors: Sequence[Tensor],
+    training: Training,
+    run: Run,
+    members: int = 1,
+) -> Progress:
+    """Train `model` in place; it ends with the averaged weights of each member's best epoch.
+
+    Args:
+        name: what this fit is called within the run: names its checkpoint, its curves and its random numbers.
+        model: on `run.device`. With several members every parameter's first axis counts them.
+        players: stepped in turn on every batch. The first one's loss on the held-out events is the criterion of early
+            stopping, unless `training.patience` is None.
+        tensors: `[events, …]` each, on the device.
+        training: settings.
+        run: seed, device, checkpoints, record.
+        members: independent models trained together, each with its own split and order of the events.
+    """
+    total = len(tensors[0])
+    order = torch.stack([_permutation(total, derived_seed(run.seed, name, "split", k)) for k in range(members)])
+    held_out = round(total * training.validation)
+    validation, rows = order[:, :held_out].to(run.device), order[:, held_out:].to(run.device)
+    steps = max(1, rows.shape[1] // training.batch)
+
+    averaged = AveragedModel(model, multi_avg_fn=_moving_average(training.ema))
+    optimizers = [
+        torch.optim.AdamW(
+            player.parameters,
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            betas=(training.momentum, 0.999),
+            fused=True,
+        )
+        for player in players
+    ]
+    best = copy.deepcopy(averaged.module.state_dict())
+    progress = Progress(best=[float("inf")] * members, best_epoch=[-1] * members)
+    path = run.checkpoints / f"{name}.pt"
+    if path.exists():
+        saved = torch.load(path, map_location=run.device, weights_only=True)
+        progress = Progress(**saved["progress"])
+        model.load_state_dict(saved["model"])
+        averaged.load_state_dict(saved["averaged"])
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        best = saved["best"]
+        if not progress.done:
+            run.say(f"{name}: goes on after epoch {progress.epoch}")
+
+    def save() -> None:
+        with events.atomic(path) as temporary:
+            state = {
+                "progress": vars(progress),
+                "model": model.state_dict(),
+                "averaged": averaged.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                "best": best,
+            }
+            torch.save(state, temporary)
+
+    last_saved = time.monotonic()
+    while not progress.done:
+        start, cpu_start = time.monotonic(), time.process_time()
+        random = torch.Generator(run.device).manual_seed(derived_seed(run.seed, name, "epoch", progress.epoch))
+        shuffled = torch.argsort(torch.rand(rows.shape, generator=random, device=run.device), dim=1)
+        sums = [torch.zeros((), device=run.device) for _ in players]
+        model.train()
+        for step in range(steps):
+            chosen = rows.gather(1, shuffled[:, step * training.batch : (step + 1) * training.batch])
+            batch = Batch(tuple(tensor[chosen] for tensor in tensors), progress.epoch, random)
+            share = (progress.epoch + step / steps) / training.epochs
+            stepped = False
+            for index, (player, optimizer) in enumerate(zip(players, optimizers, strict=True)):
+                with _autocast(run.device, training.precision):
+                    losses = player.loss(model, batch)
+                if losses is None:
+                    continue
+                for group in optimizer.param_groups:
+                    group["lr"] = training.learning_rate * schedule(training.schedule, share)
+                # Each player differentiates only with respect to its own parameters.
+                gradients = torch.autograd.grad(losses.sum(), list(player.parameters), allow_unused=True)
+                for parameter, gradient in zip(player.parameters, gradients, strict=True):
+                    parameter.grad = gradient
+                _clip(player.parameters, training.clip, members)
+                optimizer.step()
+                sums[index] += losses.detach().mean()
+                stepped = True
+            if stepped:
+                averaged.update_parameters(model)
+
+        curve = {f"loss_{index}": float(value) / steps for index, value in enumerate(sums)}
+        if training.patience is not None:
+            found = _criterion(averaged.module, players[0].loss, tensors, validation, progress.epoch, random, members)
+            curve["validation"] = float(found.mean())
+            better = [new < old for new, old in zip(found.tolist(), progress.best, strict=True)]
+            _keep(best, averaged.module.state_dict(), better)
+            for member, is_better in enumerate(better):
+                if is_better:
+                    progress.best[member], progress.best_epoch[member] = found[member].item(), progress.epoch
+        if not all(torch.isfinite(value) for value in sums):
+            raise GateFailed(f"{name}: the loss is not finite in epoch {progress.epoch}; lower the learning rate")
+        progress.history.append(curve)
+        progress.epoch += 1
+        waited = progress.epoch - 1 - max(progress.best_epoch)
+        progress.done = progress.epoch >= training.epochs or (
+            training.patience is not None and waited >= training.patience
+        )
+        if progress.done and training.patience is None:
+            best = copy.deepcopy(averaged.module.state_dict())
+            progress.best_epoch = [progress.epoch - 1] * members
+        progress.seconds += time.monotonic() - start
+        progress.cpu_seconds += time.process_time() - cpu_start
+        run.epoch(name, progress.epoch, training.epochs, progress.seconds, curve)
+        if progress.done or time.monotonic() - last_saved > run.checkpoint_seconds:
+            save()
+            last_saved = time.monotonic()
+
+    model.load_state_dict(best)
+    model.eval()
+    run.fitted(name, progress, events_per_epoch=steps * training.batch * members)
+    return progress
+
+
+def schedule(kind: str, share: float) -> float:
+    """The factor on the learning rate after `share` of the training (0 to 1)."""
+    if kind == "cosine":  # with a twentieth of warm-up
+        warm = min(1.0, share / 0.05 + 1e-2)
+        return warm * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * share))))
+    if kind == "halving":
+        return float(0.5 ** sum(share >= edge for edge in HALVED_AT))
+    return 1.0
+
+
+def _permutation(size: int, seed: int) -> Tensor:
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Exponential moving average whose memory grows with the first steps, so that it forgets the random start."""
+
+    def update(averaged: list[Tensor], current: list[Tensor], number: Tensor | int) -> None:
+        number = int(number)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + number) / (10 + number)))
+
+    return torch.no_grad()(update)
+
+
+def _autocast(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _clip(parameters: Sequence[nn.Parameter], limit: float, members: int) -> None:
+    """Limit the gradient norm, of each member on its own."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if members == 1:
+        nn.utils.clip_grad_norm_(parameters, limit)
+        return
+    square = torch.stack([gradient.reshape(members, -1).square().sum(1) for gradient in gradients]).sum(0)
+    factor = (limit / (square.sqrt() + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.reshape(-1, *[1] * (gradient.dim() - 1)))
+
+
+@torch.no_grad()
+def _criterion(
+    model: nn.Module,
+    loss: Loss,
+    tensors: Sequence[Tensor],
+    validation: Tensor,
+    epoch: int,
+    random: torch.Generator,
+    members: int,
+) -> Tensor:
+    """The mean loss of each member on its held-out events `[members]`."""
+    model.eval()
+    total = torch.zeros(members, device=validation.device)
+    for start in range(0, validation.shape[1], VALIDATION_ROWS):
+        chosen = validation[:, start : start + VALIDATION_ROWS]
+        found = loss(model, Batch(tuple(tensor[chosen] for tensor in tensors), epoch, random))
+        assert found is not None
+        total += found * chosen.shape[1]
+    return total / validation.shape[1]
+
+
+def _keep(best: dict[str, Tensor], current: dict[str, Tensor], better: list[bool]) -> None:
+    """Copy the state of the members that got better into `best`."""
+    members = len(better)
+    for key, value in current.items():
+        if members > 1 and value.dim() and value.shape[0] == members:
+            for member in range(members):
+                if better[member]:
+                    best[key][member] = value[member]
+        elif any(better):
+            best[key] = value.clone()

@@ -1,0 +1,52 @@
+"""One method, one file; `benchmarks/methods.py` lists them. No method imports another.
+
+A method file holds
+
+- `Settings`: a frozen dataclass, the paper's values as defaults;
+- `build(settings, features, needs)`: its modules by role, untrained, from settings alone, so that a saved fit can be
+  opened again. `features` is their number; `needs` the settings of the shared fits it stands on;
+- `fit(task, settings, needs, run)`: a `Fitted`. `needs` are those shared fits, opened.
+
+Modules take physical units and give physical units: the module that is trained is the module that is exported.
+"""
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmarks import methods
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two samples `[N, d]` for the classifier step of a method that makes no template, the second with weights."""
+
+    positive: NDArray[np.float32]
+    negative: NDArray[np.float32]
+    weight: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit leaves: modules by role, or a contrast for the classifier, and numbers worth keeping."""
+
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    contrast: Contrast | None = None
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+class Needed(Protocol):
+    """A shared fit, opened: its settings and its modules."""
+
+    settings: Any
+    modules: dict[str, nn.Module]
+
+
+def load(name: str) -> Any:
+    """The file of a method, as a module; raises `BadInput` for an unknown one."""
+    methods.get(name)
+    return importlib.import_module(f"train.methods.{name}")

@@ -1,0 +1,47 @@
+"""The density of the background in the sidebands, p(features | mass): fitted once, shared by CATHODE, ANODE, R-ANODE.
+
+CATHODE (arXiv:2109.00546) fits it with an affine autoregressive flow; here it is a rational-quadratic-spline coupling
+flow, which is as fast to sample as to evaluate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.task import Task
+from train.fit import Training
+from train.likelihood import fit_flow, preprocessed
+from train.methods import Fitted, Needed
+from train.nets.flow import ConditionalDensity, FlowSettings
+from train.run import Run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Shape of the flow, and its training as in CATHODE's code (batch 256, 100 epochs, Adam 1e-4)."""
+
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    training: Training = field(
+        default_factory=lambda: Training(epochs=100, batch=256, learning_rate=1e-4, patience=None)
+    )
+
+
+def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The density."""
+    return {"density": ConditionalDensity(features, settings.flow)}
+
+
+def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
+    """Fit the density to the data outside the window."""
+    data = task.events("data")
+    sidebands = data[~task.inside(data)]
+    run.seeded("sideband")
+    density = ConditionalDensity(len(task.features), settings.flow)
+    density.preprocess.fit(torch.from_numpy(sidebands.features))
+    density.mass.fit(*task.mass_range)
+    x, mass = preprocessed(density, sidebands, run.device)
+    fit_flow("sideband", density.flow, x, mass, settings.training, run)
+    return Fitted({"density": density})

@@ -1,0 +1,236 @@
+"""Conditional spline coupling flows, several at once, in physical units.
+
+Everything inside runs feature-major, `[members, features, events]`: events lie contiguous in memory, so the many small
+operations of a spline vectorise (measured 1.5 times faster to train and twice as fast to evaluate than event-major on
+one CPU core), and a stack of members costs one graph.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.nets.preprocessing import LogitStandardise, MassScale
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """Shape of a flow; the defaults are those of R-ANODE's spline flow (arXiv:2312.11629, authors' code)."""
+
+    couplings: int = 6  # transforms
+    hidden: int = 64  # width of the conditioner networks
+    layers: int = 2  # their hidden layers
+    bins: int = 8  # spline bins
+    bound: float = 8.0  # the spline acts within ± this many standard deviations, the identity beyond
+    least: float = 1e-3  # least width, height (as fractions) and derivative of a bin
+
+
+def rational_quadratic_spline(
+    x: Tensor, parameters: Tensor, bound: float, least: float, inverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """A monotone rational-quadratic spline on [-bound, bound], the identity outside.
+
+    Args:
+        x: `[M, d, N]`.
+        parameters: `[M, 3K - 1, d, N]`: K widths, K heights, K - 1 inner derivatives, unconstrained.
+        bound: half the spline's interval.
+        least: least bin width and height as fractions of the interval, and least derivative.
+        inverse: evaluate the inverse function.
+
+    Returns:
+        The transformed `[M, d, N]` and the logarithm of its derivative `[M, d, N]`.
+
+    Reference: C. Durkan et al., "Neural Spline Flows", arXiv:1906.04032. Bins are found by counting the knots below,
+    because `searchsorted` does not export.
+    """
+    bins = (parameters.shape[1] + 1) // 3
+    members, _, features, events = parameters.shape
+    # Widths and heights side by side on an axis of their own: [M, 2, K, d, N].
+    free = parameters[:, : 2 * bins].reshape(members, 2, bins, features, events)
+    sizes = least + (1 - least * bins) * torch.softmax(free, 2)
+    knots = functional.pad(torch.cumsum(sizes, 2)[:, :, :-1], (0, 0, 0, 0, 1, 0))  # left edges, in the unit interval
+    # The shift makes zero parameters the identity: its derivative is 1 at every knot.
+    inner = least + functional.softplus(parameters[:, 2 * bins :] + math.log(math.expm1(1 - least)))
+    slopes = functional.pad(inner, (0, 0, 0, 0, 1, 1), value=1.0)
+
+    unit = (x.clamp(-bound, bound) + bound) / (2 * bound)
+    inside = x.abs() < bound
+    index = (unit[:, None] >= knots[:, int(inverse), 1:]).sum(1, keepdim=True)
+    both = index[:, None].expand(-1, 2, -1, -1, -1)
+    x0, y0 = knots.gather(2, both)[:, :, 0].unbind(1)
+    width, height = sizes.gather(2, both)[:, :, 0].unbind(1)
+    d0, d1 = slopes.gather(1, torch.cat([index, index + 1], 1)).unbind(1)
+    slope = height / width
+    bend = d0 + d1 - 2 * slope
+    if inverse:
+        rise = unit - y0
+        b = height * d0 - rise * bend
+        c = slope * rise
+        # The root of the quadratic that does not cancel (arXiv:1906.04032, appendix A).
+        root = torch.sqrt((b * b + 4 * (rise * bend + height * (slope - d0)) * c).clamp_min(0))
+        position = 2 * c / (b + root)
+    else:
+        position = (unit - x0) / width
+    rest = 1 - position
+    mixed = position * rest
+    below = slope + bend * mixed
+    derivative = slope * slope * (d1 * position * position + 2 * slope * mixed + d0 * rest * rest) / (below * below)
+    log_derivative = torch.log(derivative)
+    if inverse:
+        result, log_derivative = x0 + width * position, -log_derivative
+    else:
+        result = y0 + height * (slope * position * position + d0 * mixed) / below
+    return torch.where(inside, result * (2 * bound) - bound, x), torch.where(inside, log_derivative, 0.0)
+
+
+class StackedLinear(nn.Module):
+    """One linear layer a member: `[M or 1, in, N]` → `[M, out, N]`."""
+
+    def __init__(self, members: int, inputs: int, outputs: int, scale: float = 1.0) -> None:
+        super().__init__()
+        bound = scale / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(members, outputs, inputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, outputs, 1).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply each member's layer to its events."""
+        return self.weight @ x + self.bias
+
+
+class Coupling(nn.Module):
+    """One coupling layer: the kept features and the condition shape splines for the changed ones."""
+
+    def __init__(
+        self, members: int, kept: list[int], changed: list[int], conditions: int, settings: FlowSettings
+    ) -> None:
+        super().__init__()
+        self.settings, self.changes = settings, len(changed)
+        self.kept: Tensor
+        self.changed: Tensor
+        self.back: Tensor
+        for name, indices in (("kept", kept), ("changed", changed), ("back", _inverse(kept + changed))):
+            self.register_buffer(name, torch.tensor(indices, dtype=torch.long), persistent=False)
+        sizes = [len(kept) + conditions, *[settings.hidden] * settings.layers]
+        self.hidden = nn.ModuleList([StackedLinear(members, i, o) for i, o in pairwise(sizes)])
+        # Starts near the identity.
+        self.last = StackedLinear(members, settings.hidden, self.changes * (3 * settings.bins - 1), scale=0.01)
+
+    def forward(self, x: Tensor, condition: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        """Transform `[M, d, N]` given `[M, c, N]`; returns it with the log-determinant `[M, N]`."""
+        kept, changed = x.index_select(1, self.kept), x.index_select(1, self.changed)
+        hidden = torch.cat([kept, condition], 1)
+        for layer in self.hidden:
+            hidden = torch.relu(layer(hidden))
+        parameters = self.last(hidden).reshape(x.shape[0], 3 * self.settings.bins - 1, self.changes, x.shape[2])
+        changed, log_derivative = rational_quadratic_spline(
+            changed, parameters, self.settings.bound, self.settings.least, inverse
+        )
+        return torch.cat([kept, changed], 1).index_select(1, self.back), log_derivative.sum(1)
+
+
+def _inverse(order: list[int]) -> list[int]:
+    return [order.index(feature) for feature in range(len(order))]
+
+
+class Flow(nn.Module):
+    """A stack of flows from standard normal noise to preprocessed features, given a condition.
+
+    Args:
+        features: their number d, at least 1.
+        conditions: number of conditions c.
+        settings: shape.
+        members: independent flows in the stack.
+    """
+
+    def __init__(self, features: int, conditions: int, settings: FlowSettings, members: int = 1) -> None:
+        super().__init__()
+        self.features, self.members = features, members
+        # Fixed by the shape alone, so that a loaded flow has the orders it was trained with.
+        random = torch.Generator().manual_seed(0)
+        couplings: list[Coupling] = []
+        kept: list[int] = []
+        changed: list[int] = []
+        for layer in range(settings.couplings):
+            if layer % 2 == 0 or features == 1:
+                order = torch.randperm(features, generator=random).tolist()
+                kept, changed = order[: features // 2], order[features // 2 :]
+            else:  # the other half, so that every pair of layers changes every feature
+                kept, changed = changed, kept
+            couplings.append(Coupling(members, kept, changed, conditions, settings))
+        self.couplings = nn.ModuleList(couplings)
+
+    def log_density(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Log p `[M, N]` of preprocessed features `[M or 1, d, N]` given `[M or 1, c, N]`."""
+        x, condition = x.expand(self.members, -1, -1), condition.expand(self.members, -1, -1)
+        total = torch.zeros_like(x[:, 0])
+        for coupling in self.couplings:
+            x, log_determinant = coupling(x, condition)
+            total = total + log_determinant
+        return total - 0.5 * (x * x).sum(1) - 0.5 * self.features * math.log(2 * math.pi)
+
+    def sample(self, noise: Tensor, condition: Tensor) -> Tensor:
+        """Preprocessed features `[M, d, N]` from standard normal noise `[M or 1, d, N]` given `[M or 1, c, N]`."""
+        x, condition = noise.expand(self.members, -1, -1), condition.expand(self.members, -1, -1)
+        for coupling in reversed(self.couplings):
+            x, _ = coupling(x, condition, inverse=True)
+        return x
+
+
+class ConditionalDensity(nn.Module):
+    """A stack of flows in physical units: p(features | mass) on a mass range.
+
+    Args:
+        features: number of features d.
+        settings: shape of the flows.
+        members: independent flows.
+    """
+
+    def __init__(self, features: int, settings: FlowSettings, members: int = 1) -> None:
+        super().__init__()
+        self.preprocess = LogitStandardise(features)
+        self.mass = MassScale()
+        self.flow = Flow(features, 1, settings, members)
+
+    def log_density(self, features: Tensor, mass: Tensor) -> Tensor:
+        """Log p(features | mass) `[N]`, the members' densities averaged; features `[N, d]`, mass `[N, 1]`."""
+        x, log_determinant = self.preprocess(features.T)
+        stacked = self.flow.log_density(x[None], self.mass(mass.T)[None])
+        return torch.logsumexp(stacked, 0) - math.log(self.flow.members) + log_determinant
+
+    def sample(self, noise: Tensor, mass: Tensor) -> Tensor:
+        """Features `[N, d]` from noise `[N, d]` and mass `[N, 1]`, of the first member."""
+        return self.preprocess.inverse(self.flow.sample(noise.T[None], self.mass(mass.T)[None])[0]).T
+
+
+class DensityRatio(nn.Module):
+    """An anomaly score: log p(x|m) - log p_background(x|m), `[N, 1]`, of features `[N, d]` and mass `[N, 1]`.
+
+    Both flows see the background density's preprocessing, whose determinant cancels.
+
+    Args:
+        background: the background's density.
+        numerator: a stack of flows whose densities are averaged.
+    """
+
+    def __init__(self, background: ConditionalDensity, numerator: Flow) -> None:
+        super().__init__()
+        self.background, self.numerator = background, numerator
+        self.log_weight: Tensor
+        self.register_buffer("log_weight", torch.full((numerator.members, 1), -math.log(numerator.members)))
+
+    def keep(self, members: Tensor) -> None:
+        """Average over the members `[M]` marked true alone."""
+        left_out = -1e4  # a weight of zero in float32, yet finite
+        weights = torch.where(members[:, None], -math.log(int(members.sum())), left_out)
+        self.log_weight.copy_(weights)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """The score."""
+        x, _ = self.background.preprocess(features.T)
+        mass = self.background.mass(condition.T)
+        stacked = self.numerator.log_density(x[None], mass[None]) + self.log_weight
+        ratio = torch.logsumexp(stacked, 0) - self.background.flow.log_density(x[None], mass[None])[0]
+        return ratio[:, None]

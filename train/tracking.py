@@ -1,0 +1,261 @@
+"""The record of a cell, and MLflow: one experiment a suite, one run a cell of the grid.
+
+Every number goes to a local journal first and from there to MLflow, live where a server answers, later where none
+does. A journal is replayed as often as one likes: each store remembers how far it has got, and finds a cell's run
+again by the hash of everything that defines the cell.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from infer import events
+
+JOURNAL = "journal.jsonl"
+CURSOR = "mlflow.json"
+PUSH_SECONDS = 5.0
+
+# A dead server must not hold up a fit: MLflow's own defaults retry for minutes.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH": "",
+}
+
+
+def tracking_uri(runs: Path) -> str:
+    """MLFLOW_TRACKING_URI, or else the SQLite store under `runs`/mlflow."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / 'mlflow' / 'local' / 'mlflow.db').resolve()}"
+
+
+def is_server(uri: str) -> bool:
+    """Whether the store is reached over the network."""
+    return uri.startswith(("http://", "https://"))
+
+
+class Record:
+    """The journal of one cell: append-only, one JSON object a line, safe against a kill at any moment.
+
+    Args:
+        folder: the cell's folder.
+        cell: what the cell is: suite, method, window, injection, seed, settings, data; its hash is its identity. A
+            journal of another identity is started anew.
+    """
+
+    def __init__(self, folder: Path, cell: Mapping[str, Any]) -> None:
+        self.path = folder / JOURNAL
+        self.identity = hashlib.sha256(json.dumps(cell, sort_keys=True, default=str).encode()).hexdigest()[:32]
+        lines = list(read_journal(self.path))
+        if not lines or lines[0].get("identity") != self.identity:
+            with events.writable(self.path):
+                self.path.unlink(missing_ok=True)
+            lines = []
+            self._append({"kind": "cell", "identity": self.identity, **cell})
+        # Metrics of epochs that are done again after a kill are known already.
+        self._known = {(key, line["step"]) for line in lines if line["kind"] == "metrics" for key in line["values"]}
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Note numbers at a step."""
+        new = {key: float(value) for key, value in values.items() if (key, step) not in self._known}
+        if new:
+            self._append({"kind": "metrics", "values": new, "step": step})
+            self._known |= {(key, step) for key in new}
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        """Note words: what may change between two runs of one cell, as code and machine."""
+        self._append({"kind": "tags", "values": {key: str(value) for key, value in values.items()}})
+
+    def artifacts(self, paths: Sequence[Path], folder: str = "") -> None:
+        """Note files to keep with the run."""
+        self._append({"kind": "artifacts", "paths": [str(path.resolve()) for path in paths], "folder": folder})
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with events.writable(self.path), open(self.path, "ab") as handle:
+            if handle.tell() and not self._whole():
+                handle.write(b"\n")
+            handle.write(json.dumps({**line, "time": int(time.time() * 1000)}).encode() + b"\n")
+
+    def _whole(self) -> bool:
+        """Whether the last line was written to its end."""
+        with open(self.path, "rb") as handle:
+            handle.seek(-1, os.SEEK_END)
+            return handle.read() == b"\n"
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a journal; one torn by a kill is passed over."""
+    if not path.exists():
+        return
+    for line in path.read_bytes().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted names."""
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def client(uri: str) -> Any:
+    """An MLflow client for `uri` that gives up on a dead server within seconds."""
+    for key, value in PATIENCE.items():
+        os.environ.setdefault(key, value)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def migrate(uri: str) -> None:
+    """Make the store's tables, once and by one process, before many write to it."""
+    if not is_server(uri):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        client(uri).search_experiments(max_results=1)
+
+
+def push(folder: Path, uri: str, final: bool = False) -> str:
+    """Send what the store does not have yet of the journal in `folder`.
+
+    Args:
+        folder: the cell's folder.
+        uri: the store.
+        final: close the run as finished.
+
+    Returns:
+        The run's id.
+    """
+    with events.sole_writer(folder / CURSOR):
+        lines = list(read_journal(folder / JOURNAL))
+        cell = lines[0]
+        cursors = json.loads((folder / CURSOR).read_text()) if (folder / CURSOR).exists() else {}
+        cursor = cursors.get(uri, {})
+        if cursor.get("identity") != cell["identity"]:
+            cursor = {"identity": cell["identity"], "run_id": None, "sent": 0, "final": False}
+        if cursor["sent"] >= len(lines) and cursor["final"] >= final:
+            return str(cursor["run_id"])
+        store = client(uri)
+        if cursor["run_id"] is None or cursor["sent"] == 0:
+            cursor["run_id"] = _open_run(store, uri, cell)
+        run_id: str = cursor["run_id"]
+        _send(store, run_id, lines[cursor["sent"] :])
+        cursor["sent"] = len(lines)
+        if final:
+            store.set_terminated(run_id, "FINISHED", max(line["time"] for line in lines))
+            cursor["final"] = True
+        (folder / CURSOR).write_text(json.dumps({**cursors, uri: cursor}))
+        return run_id
+
+
+def _open_run(store: Any, uri: str, cell: Mapping[str, Any]) -> str:
+    """The cell's run, found by its identity or made; open again if it had ended."""
+    from mlflow.entities import Dataset, DatasetInput, Param, RunTag
+
+    name = str(cell["suite"])
+    experiment = store.get_experiment_by_name(name)
+    if experiment is None:
+        place = None if is_server(uri) else f"{Path(uri.removeprefix('sqlite:///')).parent / 'artifacts' / name}"
+        experiment_id = store.create_experiment(name, artifact_location=place)
+    else:
+        experiment_id = experiment.experiment_id
+    found = store.search_runs([experiment_id], f"tags.`sideband.cell` = '{cell['identity']}'", max_results=1)
+    if found:
+        store.update_run(found[0].info.run_id, status="RUNNING")
+        return str(found[0].info.run_id)
+    keys = ("suite", "method", "window", "injection", "seed")
+    title = f"{cell['method']} {cell['window']} {cell['injection']} {cell['seed']}"
+    tags = {"sideband.cell": cell["identity"], "mlflow.runName": title, **{key: str(cell[key]) for key in keys}}
+    run_id: str = store.create_run(experiment_id, start_time=cell["time"], tags=tags).info.run_id
+    params = flat({key: value for key, value in cell.items() if key not in ("kind", "time", "identity")})
+    store.log_batch(
+        run_id, params=[Param(key, str(value)) for key, value in params.items()], tags=[RunTag("sideband.uri", uri)]
+    )
+    dataset = Dataset(str(cell["dataset"])[:500], str(cell["dataset_sha256"])[:36], "sideband", str(cell["dataset"]))
+    store.log_inputs(run_id, [DatasetInput(dataset)])
+    return run_id
+
+
+def _send(store: Any, run_id: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    metrics, tags = [], []
+    for line in lines:
+        if line["kind"] == "metrics":
+            metrics += [Metric(key, value, line["time"], line["step"]) for key, value in line["values"].items()]
+        elif line["kind"] == "tags":
+            tags += [RunTag(key, value) for key, value in line["values"].items()]
+        elif line["kind"] == "artifacts":
+            for path in line["paths"]:
+                store.log_artifact(run_id, path, line["folder"] or None)
+    for start in range(0, len(metrics), 1000):
+        store.log_batch(run_id, metrics=metrics[start : start + 1000])
+    if tags:
+        store.log_batch(run_id, tags=tags)
+
+
+def register(store: Any, run_id: str, method: str, role: str, alias: str, tags: Mapping[str, str]) -> None:
+    """Register a run's exported file under its method and role, with an alias for its cell; once a run."""
+    name = f"{method}-{role}"
+    if not store.search_registered_models(f"name = '{name}'"):
+        store.create_registered_model(name, description=f"The {role} of {method}, ONNX, as exported by Sideband")
+    versions = store.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    if versions:
+        version = versions[0].version
+    else:
+        source = f"{store.get_run(run_id).info.artifact_uri}/{role}"
+        version = store.create_model_version(name, source, run_id, tags=dict(tags)).version
+    store.set_registered_model_alias(name, re.sub(r"\W+", "_", alias), version)
+
+
+@contextmanager
+def live(folder: Path, uri: str | None) -> Iterator[None]:
+    """Push the journal in `folder` every few seconds while the block runs, and at its end.
+
+    A store that does not answer is said once and never stops the block; the journal stays and is replayed later.
+    """
+    if uri is None:
+        yield
+        return
+    ended = threading.Event()
+    said: list[str] = []
+
+    def once() -> None:
+        try:
+            push(folder, uri)
+        except Exception as error:  # whatever MLflow or the network throws: the fit is worth more than its log
+            if not said:
+                reason = str(error).strip().splitlines()[0][:200]
+                said.append(reason)
+                print(
+                    f"MLflow at {uri} does not answer ({reason}); training goes on, "
+                    f"{folder / JOURNAL} is replayed later",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+    def loop() -> None:
+        while not ended.wait(PUSH_SECONDS):
+            once()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=60)
+        once()

@@ -1,0 +1,95 @@
+"""A boosted-tree ensemble as plain arrays: what is saved, exported, and checked against."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TreeEnsemble:
+    """Members of boosted trees whose probabilities are averaged.
+
+    All nodes of all trees in one list; a tree's nodes are contiguous and its root comes first.
+
+    Args:
+        member, tree: the member and the tree (counted over all members) each node belongs to.
+        feature, threshold: the split of an inner node: left where feature <= threshold.
+        left, right: children, as positions within the tree; -1 in leaves.
+        value: what a leaf adds to its member's log-odds.
+        baseline: log-odds each member starts from `[members]`.
+        features: number of features.
+    """
+
+    member: NDArray[np.int64]
+    tree: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    value: NDArray[np.float64]
+    baseline: NDArray[np.float64]
+    features: int
+
+    @classmethod
+    def from_sklearn(cls, classifier: Any) -> "TreeEnsemble":
+        """The trees of one fitted binary `HistGradientBoostingClassifier`, as one member."""
+        tables = [predictors[0].nodes for predictors in classifier._predictors]
+        nodes: Any = np.concatenate(tables)
+        leaf = nodes["is_leaf"].astype(bool)
+        if nodes["is_categorical"].any():
+            raise ValueError("categorical splits are not supported")
+        return cls(
+            member=np.zeros(len(nodes), dtype=np.int64),
+            tree=np.repeat(np.arange(len(tables)), [len(table) for table in tables]),
+            feature=np.where(leaf, 0, nodes["feature_idx"]).astype(np.int64),
+            threshold=np.where(leaf, 0.0, nodes["num_threshold"]),
+            left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
+            right=np.where(leaf, -1, nodes["right"].astype(np.int64)),
+            value=np.where(leaf, nodes["value"], 0.0),
+            baseline=np.asarray(classifier._baseline_prediction, dtype=np.float64).reshape(1),
+            features=int(classifier.n_features_in_),
+        )
+
+    @classmethod
+    def merge(cls, ensembles: "list[TreeEnsemble]") -> "TreeEnsemble":
+        """All members of several ensembles in one."""
+        members = np.cumsum([0, *(len(part.baseline) for part in ensembles)])
+        trees = np.cumsum([0, *(int(part.tree.max(initial=-1)) + 1 for part in ensembles)])
+        shifted = [
+            {**vars(part), "member": part.member + members[i], "tree": part.tree + trees[i]}
+            for i, part in enumerate(ensembles)
+        ]
+        names = [name for name in vars(ensembles[0]) if name != "features"]
+        return cls(
+            **{name: np.concatenate([part[name] for part in shifted]) for name in names}, features=ensembles[0].features
+        )
+
+    def predict(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The mean probability `[N]` of features `[N, d]`, in float64."""
+        odds = np.repeat(self.baseline[:, None], len(features), axis=1)
+        rows = np.arange(len(features))
+        for root in np.flatnonzero(np.diff(self.tree, prepend=-1)):
+            place = np.full(len(features), root)
+            while True:
+                inner = self.left[place] >= 0
+                if not inner.any():
+                    break
+                goes_left = features[rows, self.feature[place]] <= self.threshold[place]
+                child = np.where(goes_left, self.left[place], self.right[place])
+                place = np.where(inner, root + child, place)
+            odds[self.member[root]] += self.value[place]
+        return (1 / (1 + np.exp(-odds))).mean(0)
+
+    def save(self, path: Path) -> None:
+        """Write to an .npz file."""
+        with open(path, "wb") as handle:
+            np.savez(handle, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "TreeEnsemble":
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            return cls(**{**{name: arrays[name] for name in arrays}, "features": int(arrays["features"])})
