@@ -1,0 +1,1 @@
+"""Export: a fitted module becomes a checked, self-contained ONNX file."""

@@ -1,0 +1,107 @@
+"""What an exported file must pass before it bears its name."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from export.graph import IR, ML_OPSET, OPSET
+from infer.errors import GateFailed
+from infer.model import Model, deviation
+
+# Relative to each output column's own spread, and to the value: units must not matter.
+TOLERANCE = 1e-4
+# Rounding differs by the order of sums; beyond this factor of torch's own float32 error it would be an export error.
+EXCUSED = 10.0
+BATCHES = (1, 37, 1000, 2048)
+CHECKED = 64
+RANDOM = (
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+)
+
+Feeds = Mapping[str, NDArray[np.float32]]
+Reference = Callable[[Feeds], NDArray[Any]]
+
+
+def check_graph(model: onnx.ModelProto, path: Path) -> None:
+    """The ONNX checker, versions, types, one dynamic first axis, no randomness, no external data."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GateFailed(f"{path}: the ONNX checker refuses it: {str(error).splitlines()[0]}") from error
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    if model.ir_version != IR or opsets.get("") != OPSET or opsets.get("ai.onnx.ml", ML_OPSET) > ML_OPSET:
+        raise GateFailed(f"{path}: IR {model.ir_version}, opsets {opsets}; IR {IR}, opset {OPSET} were asked for")
+    for value in (*model.graph.input, *model.graph.output):
+        kind = value.type.tensor_type
+        dimensions = kind.shape.dim
+        if kind.elem_type != onnx.TensorProto.FLOAT or len(dimensions) != 2:
+            raise GateFailed(f"{path}: '{value.name}' is not a float32 table")
+        if not dimensions[0].dim_param or not dimensions[1].dim_value:
+            raise GateFailed(f"{path}: '{value.name}' must have a dynamic first axis and a fixed second one")
+    for node in _nodes(model.graph):
+        if node.op_type in RANDOM:
+            raise GateFailed(f"{path}: holds a random node ({node.op_type}); noise must be an input")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise GateFailed(f"{path}: keeps weights in another file")
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _nodes(attribute.g)
+
+
+def tolerances(exact: NDArray[np.float64]) -> list[float]:
+    """The absolute tolerance of each output column: a share of its spread over events `[N, columns]`."""
+    return [TOLERANCE * spread if spread > 0 else TOLERANCE for spread in exact.std(0).tolist()]
+
+
+def check_parity(model: Model, feeds: Feeds, single: Reference, double: Reference, atol: list[float]) -> dict[str, Any]:
+    """Hold ONNX Runtime against the fitted module at several batch sizes, and both against float64.
+
+    Args:
+        model: the exported file, opened.
+        feeds: realistic inputs, `[max(BATCHES), columns]` each.
+        single, double: the fitted module in float32 and float64.
+        atol: absolute tolerance of each output column.
+
+    Returns:
+        Tolerances, the largest differences in their units, and the float64 errors of both.
+
+    Raises:
+        GateFailed: a difference beyond the tolerance, or an error that float32 rounding does not explain.
+    """
+    worst, ours, theirs = 0.0, 0.0, 0.0
+    allowed = np.asarray(atol)
+    for size in BATCHES:
+        batch = {name: np.ascontiguousarray(values[:size]) for name, values in feeds.items()}
+        (found,) = model.run(batch).values()
+        if found.shape != (size, len(atol)):
+            raise GateFailed(f"{model.path}: {size} events give an output of shape {found.shape}")
+        exact, torch_result = double(batch), single(batch)
+        worst = max(worst, deviation(found, torch_result, allowed, TOLERANCE))
+        ours = max(ours, deviation(found, exact, allowed, TOLERANCE))
+        theirs = max(theirs, deviation(torch_result, exact, allowed, TOLERANCE))
+    if worst > 1:
+        raise GateFailed(f"{model.path}: differs from the fitted module by {worst:.3g} times the tolerance")
+    if ours > EXCUSED * theirs + 0.01:
+        raise GateFailed(f"{model.path}: errs {ours:.3g} tolerances against float64, torch {theirs:.3g}; not rounding")
+    return {
+        "atol": atol,
+        "rtol": TOLERANCE,
+        "against_torch": worst,
+        "against_float64": ours,
+        "torch_against_float64": theirs,
+    }
