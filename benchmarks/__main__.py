@@ -11,6 +11,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
+    run = commands.add_parser("run", help="run a suite, or what is missing of it")
+    run.add_argument("suite", nargs="?", default="quick")
+    run.add_argument("--stage", choices=("train", "export", "infer", "benchmark"), help="one stage alone")
+    run.add_argument("--cores", type=int, help="CPU cores (default: all)")
+    run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
+    run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
+
     task = commands.add_parser("task", help="draw one task of a suite")
     task.add_argument("suite")
     for name in ("window", "injection", "seed"):
@@ -29,7 +36,14 @@ def main() -> int:
         command.add_argument("--out", type=Path, required=True)
 
     arguments = parser.parse_args()
-    return {"task": _task, "control": _control, "evaluate": _evaluate}[arguments.command](arguments)
+    return COMMANDS[arguments.command](arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from benchmarks import grid
+
+    suite, good = grid.run(arguments.suite, arguments.runs, arguments.stage, arguments.cores, arguments.device)
+    return 0 if good else 1
 
 
 def _task(arguments: argparse.Namespace) -> int:
@@ -68,6 +82,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     events.write_json(arguments.out, record)
     return 0
 
+
+COMMANDS = {"run": _run, "task": _task, "control": _control, "evaluate": _evaluate}
 
 if __name__ == "__main__":
     guarded(main)

@@ -203,7 +203,7 @@ def _check_sense(suite: Suite, path: Path) -> None:
             )
         if entry.truth and not suite.labelled:
             raise BadInput(
-                f"{path}: methods.{name}: a reference that reads the truth; without 'injections' none is known, remove it"
+                f"{path}: methods.{name}: a reference that reads the truth; without 'injections' there is none"
             )
     for name in suite["shared"]:
         if not methods.get(name).shared:

@@ -14,8 +14,21 @@ def main() -> int:
     cell.add_argument("fit", type=Path, help="model.pt")
     cell.add_argument("--task", type=Path, required=True, help="the task it was fitted on")
     cell.add_argument("--out", type=Path, help="folder to write to (default: the fit's own)")
+    cell.add_argument("--cache", type=Path, help="folder for traced graphs, which modules of one shape share")
+
+    compare = commands.add_parser("compare", help="time torch against ONNX Runtime on one graph; run it alone")
+    compare.add_argument("fit", type=Path, help="model.pt")
+    compare.add_argument("model", type=Path, help="the file exported from it")
+    compare.add_argument("--task", type=Path, required=True, help="the task, for realistic inputs")
+    compare.add_argument("--out", type=Path, help="JSON file to write")
+    compare.add_argument("--provider", default="cpu", choices=("cpu", "cuda"), help="of both engines")
+    compare.add_argument("--batches", type=int, nargs="+", default=[100, 1000, 10000])
+    compare.add_argument("--repeats", type=int, default=10)
+    compare.add_argument("--seconds", type=float, default=2.0, help="total time of a row")
+    compare.add_argument("--compile", action="store_true", help="time torch.compile too")
+
     arguments = parser.parse_args()
-    return _cell(arguments)
+    return {"cell": _cell, "compare": _compare}[arguments.command](arguments)
 
 
 def _cell(arguments: argparse.Namespace) -> int:
@@ -24,8 +37,31 @@ def _cell(arguments: argparse.Namespace) -> int:
     from export.cell import export_cell
 
     torch.set_num_threads(1)
-    for path in export_cell(arguments.fit, arguments.task, arguments.out or arguments.fit.parent):
+    for path in export_cell(arguments.fit, arguments.task, arguments.out or arguments.fit.parent, arguments.cache):
         print(f"{path}: exported")
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from export.compare import compare
+    from infer import events
+
+    rows = []
+    for row in compare(
+        arguments.fit,
+        arguments.model,
+        arguments.task,
+        arguments.batches,
+        arguments.repeats,
+        arguments.seconds,
+        arguments.provider,
+        arguments.compile,
+    ):
+        rows.append(row)
+        rate = f"{row['events_per_second']:12,.0f} events/s" if "events_per_second" in row else row["missing"]
+        print(f"{row['engine']:14s} batch {row['batch']:6d}  {row['threads']} threads  {rate}", flush=True)
+    if arguments.out:
+        events.write_json(arguments.out, rows)
     return 0
 
 

@@ -47,10 +47,11 @@ def parts(fit: Saved) -> Iterator[Part]:
         yield Part(f"fold{fold}", "score", classifier)
 
 
-def export_cell(fit_path: Path, task_path: Path, out: Path) -> list[Path]:
+def export_cell(fit_path: Path, task_path: Path, out: Path, cache: Path | None = None) -> list[Path]:
     """Export `fit_path` (model.pt) to `out`; returns the files.
 
-    Each file gets its name only after every gate; the check vectors are written last.
+    Each file gets its name only after every gate; the check vectors are written last. `cache` is a folder for traced
+    graphs, which modules of one shape share.
 
     Raises:
         BadInput: not a fit, or nothing to export in it.
@@ -67,7 +68,7 @@ def export_cell(fit_path: Path, task_path: Path, out: Path) -> list[Path]:
         path = out / f"{part.stem}.onnx"
         path.unlink(missing_ok=True)
         with events.atomic(path) as temporary:
-            report.append(_export(fit, task, part, temporary, path, vectors))
+            report.append(_export(fit, task, part, temporary, path, vectors, cache))
         files.append(path)
     if not files:
         raise BadInput(f"{fit_path}: '{fit.method}' is a fit that other methods share, it exports nothing of its own")
@@ -78,10 +79,18 @@ def export_cell(fit_path: Path, task_path: Path, out: Path) -> list[Path]:
 
 
 def _export(
-    fit: Saved, task: tasks.Task, part: Part, temporary: Path, path: Path, vectors: dict[str, Any]
+    fit: Saved,
+    task: tasks.Task,
+    part: Part,
+    temporary: Path,
+    path: Path,
+    vectors: dict[str, Any],
+    cache: Path | None,
 ) -> dict[str, Any]:
     source = part.source
     feeds = example(fit, task, part, max(gates.BATCHES))
+    flop = None if isinstance(source, TreeEnsemble) else _flop_per_event(source, feeds)
+    metadata = describe(fit, task, part, feeds, flop)
     if isinstance(source, TreeEnsemble):
         model = graph.from_trees(source)
         exact = source.predict
@@ -89,9 +98,11 @@ def _export(
         def double(batch: Any) -> NDArray[Any]:
             return exact(batch["features"])[:, None]
 
-        single, flop = double, None
+        single = double
     else:
-        model = graph.from_module(source, {name: values[:7] for name, values in feeds.items()}, ports.OUTPUT[part.role])
+        few = {name: values[:7] for name, values in feeds.items()}
+        identity = json.dumps([fit.method, metadata["settings"], provenance.code()])
+        model = graph.from_module(source, few, ports.OUTPUT[part.role], cache, identity)
         in_double = copy.deepcopy(source).double()
 
         def double(batch: Any) -> NDArray[Any]:
@@ -100,10 +111,8 @@ def _export(
         def single(batch: Any) -> NDArray[Any]:
             return ports.run(source, {k: torch.from_numpy(v) for k, v in batch.items()}).numpy()
 
-        flop = _flop_per_event(source, feeds)
     gates.check_graph(model, path)
     atol = gates.tolerances(double(feeds))
-    metadata = describe(fit, task, part, feeds, flop)
     _write(model, {**metadata, "parity": {}}, temporary)
     parity = gates.check_parity(Model(temporary), feeds, single, double, atol)
     _write(model, {**metadata, "parity": parity}, temporary)

@@ -5,31 +5,94 @@ stamps newer ones than the installed ONNX Runtime reads.
 """
 
 import contextlib
+import hashlib
 import io
+import json
 import logging
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from infer import events
 from train.trees import TreeEnsemble
 
 OPSET, ML_OPSET, IR = 18, 3, 8
 
 
-def from_module(module: nn.Module, example: Mapping[str, NDArray[np.float32]], output: str) -> onnx.ModelProto:
-    """Trace a module with torch's exporter.
+def from_module(
+    module: nn.Module,
+    example: Mapping[str, NDArray[np.float32]],
+    output: str,
+    cache: Path | None = None,
+    identity: str = "",
+) -> onnx.ModelProto:
+    """Trace a module with torch's exporter, or put its weights into the graph of one of the same shape.
+
+    Tracing takes tens of seconds and depends on the shape alone, and a grid exports many modules of one shape. The
+    gates hold every file against its own module, so a graph that does not fit its weights cannot pass.
 
     Args:
         module: takes `[N, columns]` tensors by name, gives one.
         example: realistic inputs, at least two events.
         output: the name of what it gives.
+        cache: folder for graphs whose weights can be replaced; none where None.
+        identity: everything that shapes the graph: settings and code.
     """
+    if cache is None:
+        return _traced(module, example, output)
+    shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    key = repr((identity, output, list(example), shapes, torch.__version__, onnx.__version__))
+    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
+    if path.exists():
+        return _with_weights(onnx.load(path), module)
+    model = _traced(module, example, output)
+    places = _places(model, module)
+    if places is not None:
+        shared = onnx.ModelProto.FromString(model.SerializeToString())
+        shared.metadata_props.add(key="places", value=json.dumps(places))
+        with events.atomic(path) as temporary:
+            onnx.save(shared, temporary)
+    return model
+
+
+def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str] | None:
+    """Which initializer holds which weight; None if a weight was folded into something else."""
+    state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    places = {}
+    for name, value in state.items():
+        # Weights of a stack of one member lose that axis and get a new name, but keep their numbers.
+        same = [
+            other
+            for other, found in held.items()
+            if found.size == value.size > 1 and np.array_equal(found.ravel(), value.ravel())
+        ]
+        found = [name] if name in held else same
+        if len(found) != 1:
+            return None
+        places[found[0]] = name
+    return places
+
+
+def _with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
+    places = json.loads(model.metadata_props[0].value)
+    state = module.state_dict()
+    for tensor in model.graph.initializer:
+        if tensor.name in places:
+            value = state[places[tensor.name]].numpy().reshape(tuple(tensor.dims))
+            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), tensor.name))
+    del model.metadata_props[:]
+    return model
+
+
+def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], output: str) -> onnx.ModelProto:
     tensors = {name: torch.from_numpy(values) for name, values in example.items()}
     batch = torch.export.Dim("batch")
     # The exporter prints, logs and warns of its own affairs; an error still comes as an exception.
@@ -101,19 +164,18 @@ def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
 def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fix the IR version and strip what exporters add: stack traces, file paths, intermediate shapes."""
     model.ir_version = IR
-    model.producer_name, model.producer_version, model.doc_string = "sideband", "1", ""
-    del model.metadata_props[:]
+    model.producer_name, model.producer_version = "sideband", "1"
+    model.ClearField("doc_string")
+    model.ClearField("metadata_props")
     graphs = [model.graph]
     while graphs:
         graph = graphs.pop()
-        graph.doc_string = ""
-        del graph.value_info[:]
-        del graph.metadata_props[:]
+        for item in (graph, *graph.node, *graph.input, *graph.output):
+            item.ClearField("doc_string")
+            item.ClearField("metadata_props")
+        graph.ClearField("value_info")
+        for tensor in graph.initializer:  # in one form, whoever wrote them: equal graphs become equal files
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
         for node in graph.node:
-            node.doc_string = ""
-            del node.metadata_props[:]
             graphs += [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
-        for value in (*graph.input, *graph.output, *graph.initializer):
-            value.doc_string = ""
-            del value.metadata_props[:]
     return model

@@ -9,7 +9,7 @@ from infer import draws, events
 from infer.errors import BadInput
 from infer.model import Model, cores
 
-CHUNK = 20 * draws.BLOCK
+CHUNK = 5 * draws.BLOCK
 
 Progress = Callable[[int, int], None]
 

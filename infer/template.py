@@ -9,7 +9,7 @@ from infer import draws, events
 from infer.errors import BadInput, GateFailed
 from infer.model import Model, cores, deviation
 
-CHUNK_BLOCKS = 20  # blocks a thread makes before it writes: 20,000 events, about half a megabyte
+CHUNK_BLOCKS = 5  # blocks a thread makes before it writes: 5,000 events
 
 Progress = Callable[[int, int], None]
 

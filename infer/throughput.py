@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import onnxruntime
 
@@ -78,9 +79,9 @@ def measure(
                 "host": lambda feeds=feeds: lambda: model.run(feeds),  # type: ignore[misc]
             }
             for scope, call in scopes.items():
-                timing = _time([call() for _ in range(callers)], batch, repeats, seconds)
+                timing = time_calls([call() for _ in range(callers)], batch, repeats, seconds)
                 yield _row({**common, "scope": scope, "batch": batch, "threads": callers, **timing}, matmul)
-        timing = _time_file(model, task, callers, repeats, file_events)
+        timing = _time_file(model, task, inputs, callers, repeats, file_events)
         yield _row({**common, "scope": "file", "batch": draws.BLOCK, "threads": callers, **timing}, matmul)
 
 
@@ -109,8 +110,8 @@ def _bound(model: Model, feeds: draws.Feeds) -> Call:
     return lambda: model.session.run_with_iobinding(binding)
 
 
-def _time(calls: Sequence[Call], batch: int, repeats: int, seconds: float) -> Record:
-    """Time concurrent callers; each repeat is long enough that all of them last `seconds`."""
+def time_calls(calls: Sequence[Call], batch: int, repeats: int, seconds: float) -> Record:
+    """Time concurrent callers of `batch` events a call; all repeats together last about `seconds`."""
     with ThreadPoolExecutor(len(calls)) as pool:
 
         def once(number: int) -> float:
@@ -128,31 +129,33 @@ def _time(calls: Sequence[Call], batch: int, repeats: int, seconds: float) -> Re
         once(number)
         warm_up = time.perf_counter() - start
         times = [once(number) for _ in range(repeats)]
-    return _statistics(times, number * batch * len(calls)) | {"warm_up_seconds": warm_up}
+    return statistics(times, number * batch * len(calls)) | {"warm_up_seconds": warm_up}
 
 
-def _time_file(model: Model, task: str | Path, threads: int, repeats: int, count: int) -> Record:
-    """Time the whole way to a finished file."""
+def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int, repeats: int, count: int) -> Record:
+    """Time the whole way to a finished file of `count` events."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out.h5"
+        out, source = Path(folder) / "out.h5", Path(folder) / "events.h5"
+        if model.role != "template":
+            with h5py.File(source, "w") as file:
+                rows = np.arange(count) % len(next(iter(inputs.values())))
+                for name, port in model.inputs.items():
+                    events.write(file, {c: inputs[name][rows, i] for i, c in enumerate(port.columns)})
 
-        def once() -> int:
-            if model.role == "template":
-                return generate(model, task, out, count, threads=threads)
-            return score([model], task, out, "data", threads)
-
-        start = time.perf_counter()
-        done = once()
-        warm_up = time.perf_counter() - start
-        times = []
-        for _ in range(repeats):
+        def once() -> float:
             start = time.perf_counter()
-            done = once()
-            times.append(time.perf_counter() - start)
-    return _statistics(times, done) | {"warm_up_seconds": warm_up}
+            if model.role == "template":
+                generate(model, task, out, count, threads=threads)
+            else:
+                score([model], source, out, threads=threads)
+            return time.perf_counter() - start
+
+        warm_up = once()
+        return statistics([once() for _ in range(repeats)], count) | {"warm_up_seconds": warm_up}
 
 
-def _statistics(times: Sequence[float], done: int) -> Record:
+def statistics(times: Sequence[float], done: int) -> Record:
+    """Median and 10th and 90th percentile of the rate, of repeats that took `times` and did `done` events each."""
     rates = done / np.asarray(times)
     low, median, high = np.percentile(rates, [10, 50, 90])
     return {
@@ -174,7 +177,7 @@ def _matmul_rate(threads: int, provider: str) -> float:
         "a": random.standard_normal((rows, inner), dtype=np.float32),
         "b": random.standard_normal((inner, columns), dtype=np.float32),
     }
-    timing = _time([lambda: session.run(None, feeds)] * threads, 1, repeats=10, seconds=0.5)
+    timing = time_calls([lambda: session.run(None, feeds)] * threads, 1, repeats=10, seconds=0.5)
     return float(timing["events_per_second"]) * 2 * rows * inner * columns
 
 

@@ -21,7 +21,12 @@ def main() -> int:
     fit.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     fit.add_argument("--checkpoints", type=Path, help="folder for unfinished work (default: OUT/checkpoints)")
     fit.add_argument("--checkpoint-seconds", type=float, default=10.0, help="least time between checkpoints")
-    fit.add_argument("--log", choices=("live", "later"), default="live", help="log to MLflow now, or keep the journal")
+    fit.add_argument(
+        "--log",
+        choices=("live", "later", "auto"),
+        default="live",
+        help="log to MLflow now, or keep the journal for later; auto: now to a server, later to a local store",
+    )
 
     check = commands.add_parser("check", help="check a suite's settings of every method")
     check.add_argument("suite")
@@ -39,9 +44,10 @@ def main() -> int:
 def _fit(arguments: argparse.Namespace) -> int:
     from benchmarks import suite as suites
     from train.cell import fit_cell
-    from train.tracking import tracking_uri
+    from train.tracking import is_server, tracking_uri
 
     suite = suites.load(arguments.suite) if arguments.suite else None
+    uri = tracking_uri(arguments.runs)
     needs = {}
     for given in arguments.needs:
         name, separator, path = given.partition("=")
@@ -61,7 +67,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         arguments.checkpoints,
         arguments.checkpoint_seconds,
         suite.name if suite else "own",
-        tracking_uri(arguments.runs) if arguments.log == "live" else None,
+        uri if arguments.log == "live" or (arguments.log == "auto" and is_server(uri)) else None,
     )
     return 0
 

@@ -34,8 +34,8 @@ class TreeEnsemble:
     features: int
 
     @classmethod
-    def from_sklearn(cls, classifier: Any) -> "TreeEnsemble":
-        """The trees of one fitted binary `HistGradientBoostingClassifier`, as one member."""
+    def from_sklearn(cls, classifier: Any, shift: float = 0.0) -> "TreeEnsemble":
+        """The trees of one fitted binary `HistGradientBoostingClassifier` as one member, its log-odds shifted."""
         tables = [predictors[0].nodes for predictors in classifier._predictors]
         nodes: Any = np.concatenate(tables)
         leaf = nodes["is_leaf"].astype(bool)
@@ -49,7 +49,7 @@ class TreeEnsemble:
             left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
             right=np.where(leaf, -1, nodes["right"].astype(np.int64)),
             value=np.where(leaf, nodes["value"], 0.0),
-            baseline=np.asarray(classifier._baseline_prediction, dtype=np.float64).reshape(1),
+            baseline=np.asarray(classifier._baseline_prediction, dtype=np.float64).reshape(1) + shift,
             features=int(classifier.n_features_in_),
         )
 

@@ -25,7 +25,7 @@ class FlowSettings:
     layers: int = 2  # their hidden layers
     bins: int = 8  # spline bins
     bound: float = 8.0  # the spline acts within ± this many standard deviations, the identity beyond
-    least: float = 1e-3  # least width, height (as fractions) and derivative of a bin
+    least: float = 1e-3  # least width, height (as fractions) and slope of a bin
 
 
 def rational_quadratic_spline(
@@ -37,7 +37,7 @@ def rational_quadratic_spline(
         x: `[M, d, N]`.
         parameters: `[M, 3K - 1, d, N]`: K widths, K heights, K - 1 inner derivatives, unconstrained.
         bound: half the spline's interval.
-        least: least bin width and height as fractions of the interval, and least derivative.
+        least: least bin width and height as fractions of the interval; derivatives lie between it and its inverse.
         inverse: evaluate the inverse function.
 
     Returns:
@@ -50,10 +50,13 @@ def rational_quadratic_spline(
     members, _, features, events = parameters.shape
     # Widths and heights side by side on an axis of their own: [M, 2, K, d, N].
     free = parameters[:, : 2 * bins].reshape(members, 2, bins, features, events)
-    sizes = least + (1 - least * bins) * torch.softmax(free, 2)
+    # Spelled out: ONNX Runtime's Softmax on an inner axis costs as much as all the rest of the spline.
+    powers = torch.exp(free - free.amax(2, keepdim=True))
+    sizes = least + powers * ((1 - least * bins) / powers.sum(2, keepdim=True))
     knots = functional.pad(torch.cumsum(sizes, 2)[:, :, :-1], (0, 0, 0, 0, 1, 0))  # left edges, in the unit interval
-    # The shift makes zero parameters the identity: its derivative is 1 at every knot.
-    inner = least + functional.softplus(parameters[:, 2 * bins :] + math.log(math.expm1(1 - least)))
+    # Between `least` and its inverse, and 1 where the parameter is 0: zero parameters are the identity.
+    limit = -math.log(least)
+    inner = torch.exp(limit * torch.tanh(parameters[:, 2 * bins :] / limit))
     slopes = functional.pad(inner, (0, 0, 0, 0, 1, 1), value=1.0)
 
     unit = (x.clamp(-bound, bound) + bound) / (2 * bound)
@@ -97,6 +100,8 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply each member's layer to its events."""
+        if len(self.weight) == 1:  # one fused product instead of a batched one and a sum
+            return torch.addmm(self.bias[0], self.weight[0], x[0])[None]
         return self.weight @ x + self.bias
 
 

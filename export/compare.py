@@ -1,0 +1,109 @@
+"""Torch against ONNX Runtime in one process: the same weights, the same events, the same number of threads.
+
+Parity comes first. Torch runs eager, and compiled where asked for and a C++ compiler is there.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import task as tasks
+from export.cell import Part, example
+from infer import provenance
+from infer.errors import BadInput, GateFailed
+from infer.model import Model, cores, deviation
+from infer.throughput import Call, time_calls
+from train import ports, saved
+from train.run import open_device
+
+Record = dict[str, Any]
+
+NO_COMPILER = "torch.compile needs a C++ compiler (g++) on the CPU, and there is none"
+
+
+def compare(
+    fit_path: Path,
+    model_path: Path,
+    task_path: Path,
+    batches: Sequence[int],
+    repeats: int,
+    seconds: float,
+    provider: str = "cpu",
+    compiled: bool = False,
+) -> Iterator[Record]:
+    """Time torch eager, torch.compile and ONNX Runtime on one graph; yields a flat record each, by batch size.
+
+    Args:
+        fit_path, model_path: model.pt and the file exported from it.
+        task_path: the task, for realistic inputs.
+        batches: events in one call.
+        repeats: timed repeats of each row.
+        seconds: least total time of a row.
+        provider: "cpu" or "cuda", of both engines.
+        compiled: whether to time torch.compile too.
+
+    Raises:
+        BadInput: not a graph of a torch module, or no such device.
+        GateFailed: the two do not agree.
+    """
+    device = open_device(provider)
+    fit, task = saved.load(fit_path, device), tasks.read(task_path)
+    described = Model(model_path, provider)
+    module = fit.modules.get(described.role) or fit.classifier
+    if not isinstance(module, torch.nn.Module):
+        raise BadInput(f"{model_path}: comes from trees, not from a torch module; there is nothing to compare")
+    module.to(device)
+    feeds = example(fit, task, Part(model_path.stem, described.role, module), max(batches))
+    tensors = {name: torch.from_numpy(values).to(device) for name, values in feeds.items()}
+    parity = described.metadata["parity"]
+    fast = torch.compile(module, dynamic=False) if compiled and _has_compiler(device) else None
+
+    for threads in sorted({1, cores()}):
+        torch.set_num_threads(threads)
+        model = Model(model_path, provider, threads)
+        for batch in batches:
+            arrays = {name: np.ascontiguousarray(values[:batch]) for name, values in feeds.items()}
+            parts = {name: values[:batch].contiguous() for name, values in tensors.items()}
+            (found,) = model.run(arrays).values()
+            expected = ports.run(module, parts).cpu().numpy()
+            worst = deviation(found, expected, np.asarray(parity["atol"]), parity["rtol"])
+            if worst > 1:
+                raise GateFailed(
+                    f"{model_path}: differs from torch by {worst:.3g} times the tolerance at batch {batch}"
+                )
+            engines: dict[str, Call | None] = {
+                "onnxruntime": partial(model.run, arrays),
+                "torch eager": partial(_synchronised, module, parts, device),
+            }
+            if compiled:
+                engines["torch.compile"] = partial(_synchronised, fast, parts, device) if fast is not None else None
+            for engine, call in engines.items():
+                timing = time_calls([call], batch, repeats, seconds) if call else {"missing": NO_COMPILER}
+                yield {
+                    "kind": "compare",
+                    "engine": engine,
+                    "model_sha256": model.sha256,
+                    "role": model.role,
+                    "method": fit.method,
+                    "provider": provider,
+                    "batch": batch,
+                    "threads": threads,
+                    "parity": worst,
+                    **timing,
+                    **provenance.record(),
+                }
+
+
+def _synchronised(module: Any, parts: dict[str, torch.Tensor], device: torch.device) -> None:
+    ports.run(module, parts)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _has_compiler(device: torch.device) -> bool:
+    return device.type == "cuda" or shutil.which("g++") is not None
