@@ -18,6 +18,9 @@ def main() -> int:
     run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
 
+    report = commands.add_parser("report", help="write the report of what is finished")
+    report.add_argument("folder", type=Path, help="runs/SUITE")
+
     task = commands.add_parser("task", help="draw one task of a suite")
     task.add_argument("suite")
     for name in ("window", "injection", "seed"):
@@ -43,7 +46,38 @@ def _run(arguments: argparse.Namespace) -> int:
     from benchmarks import grid
 
     suite, good = grid.run(arguments.suite, arguments.runs, arguments.stage, arguments.cores, arguments.device)
+    if good and arguments.stage in (None, "benchmark"):
+        _print_summary(arguments.runs / suite.name)
     return 0 if good else 1
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from benchmarks import report
+    from benchmarks import suite as suites
+
+    print(report.write(suites.load(arguments.folder / "suite.json"), arguments.folder))
+    return 0
+
+
+def _print_summary(folder: Path) -> None:
+    """The results table on the terminal, and where the report is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmarks import report
+    from benchmarks import suite as suites
+    from benchmarks.results import gather
+
+    results = gather(suites.load(folder / "suite.json"), folder)
+    for window in results.suite.windows():
+        found = report.sic_table(results, window) if results.suite.labelled else report.closure_table(results, window)
+        table = Table(title=found.caption, title_justify="left")
+        for name in found.head[:5]:
+            table.add_column(name)
+        for row in found.rows:
+            table.add_row(*row[:5])
+        Console().print(table)
+    print(f"report: {(folder / 'report' / 'index.html').resolve()}")
 
 
 def _task(arguments: argparse.Namespace) -> int:
@@ -83,7 +117,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": _run, "task": _task, "control": _control, "evaluate": _evaluate}
+COMMANDS = {"run": _run, "report": _report, "task": _task, "control": _control, "evaluate": _evaluate}
 
 if __name__ == "__main__":
     guarded(main)

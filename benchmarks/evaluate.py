@@ -48,7 +48,7 @@ def evaluate(
     else:
         record["sic_missing"] = "the events have no labels"
 
-    truth = _background(the_task)
+    truth = background(the_task)
     if template is None:
         record["closure_missing"] = "the method makes no template"
     elif truth is None:
@@ -71,7 +71,7 @@ def evaluate(
 def control(task_path: Path, closure_events: int | None) -> Record:
     """The closure test's floor (truth against truth) and positive control (raw sidebands against truth) of a task."""
     the_task = task.read(task_path)
-    truth = _background(the_task)
+    truth = background(the_task)
     record: Record = {"floor": None, "sidebands": None, **provenance.record()}
     if truth is None:
         return record
@@ -88,7 +88,7 @@ def control(task_path: Path, closure_events: int | None) -> Record:
     return record
 
 
-def _background(the_task: task.Task) -> Events | None:
+def background(the_task: task.Task) -> Events | None:
     """Background in the window that no fit has seen; None where nothing tells it from signal."""
     if the_task.labelled:
         test = the_task.events("test")

@@ -62,6 +62,9 @@ def run(
             _check_settings(folder)
             _call("train", "migrate", "--runs", str(runs))
         good = _snakemake(the_suite, folder, stage, number or cores())
+        if stage in (None, "benchmark"):
+            command = [sys.executable, "-m", "train", "record", str(folder), "--runs", str(runs)]
+            good = subprocess.run(command, check=False).returncode == 0 and good
     return the_suite, good
 
 

@@ -87,7 +87,7 @@ def _with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         if tensor.name in places:
             value = state[places[tensor.name]].numpy().reshape(tuple(tensor.dims))
-            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
     del model.metadata_props[:]
     return model
 

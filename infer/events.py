@@ -85,6 +85,11 @@ def write_json(path: str | Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
+def read_json(path: str | Path) -> Any:
+    """Read what `write_json` wrote."""
+    return json.loads(Path(path).read_text())
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file, as hexadecimal text."""
     with open(path, "rb") as handle:

@@ -71,7 +71,7 @@ def measure(
         **provenance.record(),
     }
     for callers in threads:
-        matmul = _matmul_rate(callers, provider)
+        matmul = _matmul_rate(callers, provider, min(seconds, 0.5))
         for batch in batches:
             feeds = {name: np.ascontiguousarray(values[:batch]) for name, values in inputs.items()}
             scopes: dict[str, Callable[[], Call]] = {
@@ -168,7 +168,7 @@ def statistics(times: Sequence[float], done: int) -> Record:
     }
 
 
-def _matmul_rate(threads: int, provider: str) -> float:
+def _matmul_rate(threads: int, provider: str, seconds: float) -> float:
     """Floating-point operations per second of ONNX Runtime's MatMul with as many callers, median of 10."""
     rows, inner, columns = MATMUL_SHAPE
     session = onnxruntime.InferenceSession(MATMUL.read_bytes(), session_options(1), providers=[PROVIDERS[provider]])
@@ -177,7 +177,7 @@ def _matmul_rate(threads: int, provider: str) -> float:
         "a": random.standard_normal((rows, inner), dtype=np.float32),
         "b": random.standard_normal((inner, columns), dtype=np.float32),
     }
-    timing = time_calls([lambda: session.run(None, feeds)] * threads, 1, repeats=10, seconds=0.5)
+    timing = time_calls([lambda: session.run(None, feeds)] * threads, 1, repeats=10, seconds=seconds)
     return float(timing["events_per_second"]) * 2 * rows * inner * columns
 
 

@@ -96,7 +96,8 @@ def _migrate(arguments: argparse.Namespace) -> int:
 def _record(arguments: argparse.Namespace) -> int:
     from train.ledger import record
 
-    return record(arguments.folder, arguments.runs)
+    record(arguments.folder, arguments.runs)
+    return 0
 
 
 if __name__ == "__main__":

@@ -140,8 +140,8 @@ def fit_cell(
             **provenance.record(),
         }
         events.write_json(out / "fit.json", numbers)
-        logged = {**{key: numbers[key] for key in ("seconds", "cpu_seconds", "peak_memory_mib")}, **fitted.numbers}
-        record.metrics({f"fit.{key}": value for key, value in logged.items() if isinstance(value, int | float)})
+        logged = {"fit_seconds": numbers["seconds"], "fit_cpu_seconds": numbers["cpu_seconds"]}
+        record.metrics({**logged, "peak_memory_mib": run.peak_memory_mib()})
     shutil.rmtree(folder, ignore_errors=True)
 
 

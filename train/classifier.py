@@ -134,12 +134,7 @@ def _trees(
 
 
 def _mlps(
-    name: str,
-    features: Array,
-    label: NDArray[np.int8],
-    weight: NDArray[np.float64],
-    settings: ClassifierSettings,
-    run: Run,
+    name: str, features: Array, label: Label, weight: Weight | None, settings: ClassifierSettings, run: Run
 ) -> StackedMLP:
     run.seeded(name)
     model = StackedMLP(features.shape[1], settings)

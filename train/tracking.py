@@ -59,15 +59,27 @@ class Record:
                 self.path.unlink(missing_ok=True)
             lines = []
             self._append({"kind": "cell", "identity": self.identity, **cell})
-        # Metrics of epochs that are done again after a kill are known already.
-        self._known = {(key, line["step"]) for line in lines if line["kind"] == "metrics" for key in line["values"]}
+        # Metrics of epochs that are done again after a kill are known already; and so are files that did not change.
+        self._known = {
+            (key, line["step"]): value
+            for line in lines
+            if line["kind"] == "metrics"
+            for key, value in line["values"].items()
+        }
+        self._files = {(line["folder"], line["sha256"]) for line in lines if line["kind"] == "artifact"}
+
+    @classmethod
+    def of(cls, folder: Path) -> "Record":
+        """The journal that lies in `folder`, to be gone on with."""
+        first = next(read_journal(folder / JOURNAL))
+        return cls(folder, {key: value for key, value in first.items() if key not in ("kind", "identity", "time")})
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Note numbers at a step."""
-        new = {key: float(value) for key, value in values.items() if (key, step) not in self._known}
+        new = {key: float(value) for key, value in values.items() if self._known.get((key, step)) != float(value)}
         if new:
             self._append({"kind": "metrics", "values": new, "step": step})
-            self._known |= {(key, step) for key in new}
+            self._known |= {(key, step): value for key, value in new.items()}
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Note words: what may change between two runs of one cell, as code and machine."""
@@ -75,7 +87,18 @@ class Record:
 
     def artifacts(self, paths: Sequence[Path], folder: str = "") -> None:
         """Note files to keep with the run."""
-        self._append({"kind": "artifacts", "paths": [str(path.resolve()) for path in paths], "folder": folder})
+        for path in paths:
+            digest = events.sha256(path)
+            if (folder, digest) not in self._files:
+                self._append(
+                    {
+                        "kind": "artifact",
+                        "path": os.path.relpath(path, self.path.parent),
+                        "folder": folder,
+                        "sha256": digest,
+                    }
+                )
+                self._files.add((folder, digest))
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with events.writable(self.path), open(self.path, "ab") as handle:
@@ -149,16 +172,28 @@ def push(folder: Path, uri: str, final: bool = False) -> str:
         if cursor["sent"] >= len(lines) and cursor["final"] >= final:
             return str(cursor["run_id"])
         store = client(uri)
-        if cursor["run_id"] is None or cursor["sent"] == 0:
-            cursor["run_id"] = _open_run(store, uri, cell)
+        if cursor["run_id"] is None or not _knows(store, cursor["run_id"]):
+            cursor |= {"run_id": _open_run(store, uri, cell), "sent": 0}
         run_id: str = cursor["run_id"]
-        _send(store, run_id, lines[cursor["sent"] :])
+        _send(store, run_id, folder, lines[cursor["sent"] :])
         cursor["sent"] = len(lines)
         if final:
             store.set_terminated(run_id, "FINISHED", max(line["time"] for line in lines))
             cursor["final"] = True
         (folder / CURSOR).write_text(json.dumps({**cursors, uri: cursor}))
         return run_id
+
+
+def _knows(store: Any, run_id: str) -> bool:
+    """Whether a run is still there; a store may have been deleted and begun anew."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(store.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def _open_run(store: Any, uri: str, cell: Mapping[str, Any]) -> str:
@@ -189,7 +224,7 @@ def _open_run(store: Any, uri: str, cell: Mapping[str, Any]) -> str:
     return run_id
 
 
-def _send(store: Any, run_id: str, lines: Sequence[Mapping[str, Any]]) -> None:
+def _send(store: Any, run_id: str, folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     from mlflow.entities import Metric, RunTag
 
     metrics, tags = [], []
@@ -198,9 +233,8 @@ def _send(store: Any, run_id: str, lines: Sequence[Mapping[str, Any]]) -> None:
             metrics += [Metric(key, value, line["time"], line["step"]) for key, value in line["values"].items()]
         elif line["kind"] == "tags":
             tags += [RunTag(key, value) for key, value in line["values"].items()]
-        elif line["kind"] == "artifacts":
-            for path in line["paths"]:
-                store.log_artifact(run_id, path, line["folder"] or None)
+        elif line["kind"] == "artifact":
+            store.log_artifact(run_id, str(folder / line["path"]), line["folder"] or None)
     for start in range(0, len(metrics), 1000):
         store.log_batch(run_id, metrics=metrics[start : start + 1000])
     if tags:

@@ -1,0 +1,80 @@
+"""Bring MLflow up to date with a suite: final numbers, figures and files of every finished cell, models registered."""
+
+import sys
+from pathlib import Path
+
+from benchmarks import methods
+from benchmarks import suite as suites
+from benchmarks.results import numbers_of_cell
+from benchmarks.suite import Cell, Suite
+from infer import events
+from infer.errors import BadInput
+from train.tracking import JOURNAL, Record, client, migrate, push, register, tracking_uri
+
+RECORDS = ("fit.json", "export.json", "evaluation.json", "timing_*.json", "compare_*.json")
+
+
+def record(folder: Path, runs: Path) -> int:
+    """Send every finished cell of a suite to MLflow, each as one finished run; what is there already is not sent again.
+
+    Args:
+        folder: the suite's folder.
+        runs: the folder of all results, which holds the local store.
+
+    Returns:
+        How many cells could not be sent. A store that does not answer is said once; the journals stay, and the next
+        call sends them.
+
+    Raises:
+        BadInput: no suite in `folder`.
+    """
+    if not (folder / "suite.json").is_file():
+        raise BadInput(f"{folder}: holds no suite.json; give the folder of a suite that has run, as in runs/quick")
+    suite = suites.load(folder / "suite.json")
+    cells = [cell for cell in suite.cells(shared=True) if _finished(folder, cell)]
+    for cell in cells:
+        _note(folder, cell)
+    uri = tracking_uri(runs)
+    for sent, cell in enumerate(cells):
+        try:
+            if not sent:
+                migrate(uri)
+            run_id = push(folder / cell.folder, uri, final=True)
+            for role in methods.get(cell.method).roles:
+                tags = {key: str(value) for key, value in vars(cell).items()} | {"suite": suite.name}
+                register(client(uri), run_id, cell.method, role, _alias(suite, cell), tags)
+        except Exception as error:  # whatever MLflow or the network throws: the results are on disk
+            reason = str(error).strip().splitlines()[0][:200]
+            print(
+                f"MLflow at {uri} does not answer ({reason}); {len(cells) - sent} cells stay in their {JOURNAL} and "
+                f"are sent by the next run, or by `python -m train record {folder}`",
+                file=sys.stderr,
+            )
+            return len(cells) - sent
+    return 0
+
+
+def _finished(folder: Path, cell: Cell) -> bool:
+    last = "fit.json" if methods.get(cell.method).shared else "evaluation.json"
+    return (folder / cell.folder / last).exists() and (folder / cell.folder / JOURNAL).exists()
+
+
+def _note(folder: Path, cell: Cell) -> None:
+    """Put what the later stages found into the cell's journal."""
+    place = folder / cell.folder
+    journal = Record.of(place)
+    journal.metrics({row["metric"]: row["value"] for row in numbers_of_cell(place) if row["value"] == row["value"]})
+    timings = [row for path in sorted(place.glob("timing_*.json")) for row in events.read_json(path)]
+    best: dict[str, float] = {}
+    for row in timings:
+        name = f"throughput.{row['role']}.{row['scope']}"
+        best[name] = max(best.get(name, 0.0), row["events_per_second"])
+    journal.metrics(best)
+    journal.artifacts([path for pattern in RECORDS for path in sorted(place.glob(pattern))], "records")
+    journal.artifacts(sorted((folder / "report" / "cells").glob(f"{cell.folder.replace('/', '_')}_*.png")), "figures")
+    for role in methods.get(cell.method).roles:
+        journal.artifacts([place / f"{role}.onnx", place / "check.npz"], role)
+
+
+def _alias(suite: Suite, cell: Cell) -> str:
+    return f"{suite.name}-{cell.window}-{cell.injection}-{cell.seed}"
