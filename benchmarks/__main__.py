@@ -5,6 +5,8 @@ from pathlib import Path
 
 from infer.errors import guarded
 
+PARTS = ("data", "background", "simulation")  # of the LHC Olympics
+
 
 def main() -> int:
     """Parse the command line and run one command."""
@@ -20,6 +22,11 @@ def main() -> int:
 
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
+
+    download = commands.add_parser("download", help="fetch the LHC Olympics R&D feature files from Zenodo")
+    download.add_argument("--to", type=Path, default=Path("data/lhco"), help="folder (default data/lhco)")
+    download.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which of them (default: all)")
+    download.add_argument("--from", dest="site", help="another site with Zenodo's interface")
 
     task = commands.add_parser("task", help="draw one task of a suite")
     task.add_argument("suite")
@@ -80,6 +87,13 @@ def _print_summary(folder: Path) -> None:
     print(f"report: {(folder / 'report' / 'index.html').resolve()}")
 
 
+def _download(arguments: argparse.Namespace) -> int:
+    from benchmarks.datasets import download
+
+    download.download(arguments.to, arguments.parts, arguments.site or download.ZENODO)
+    return 0
+
+
 def _task(arguments: argparse.Namespace) -> int:
     from benchmarks import suite as suites
     from benchmarks import task
@@ -117,7 +131,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": _run, "report": _report, "task": _task, "control": _control, "evaluate": _evaluate}
+COMMANDS = {
+    "run": _run,
+    "report": _report,
+    "download": _download,
+    "task": _task,
+    "control": _control,
+    "evaluate": _evaluate,
+}
 
 if __name__ == "__main__":
     guarded(main)

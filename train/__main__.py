@@ -76,6 +76,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from benchmarks import suite as suites
     from train import methods
     from train.classifier import ClassifierSettings
+    from train.run import open_device
     from train.settings import settings_from
 
     suite = suites.load(arguments.suite)
@@ -83,6 +84,7 @@ def _check(arguments: argparse.Namespace) -> int:
         for name in names:
             settings_from(methods.load(name).Settings, suite.settings(name), f"{suite.name}: {section}.{name}")
     settings_from(ClassifierSettings, suite["classifier"], f"{suite.name}: classifier")
+    open_device(suite["device"])
     return 0
 
 
