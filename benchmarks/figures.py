@@ -155,7 +155,7 @@ def closure_overview(results: Results, window: str) -> Figure | None:
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.invert_yaxis()
     axes.set_xlabel("closure AUC, template against true background (0.5: no classifier can tell)")
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
@@ -254,8 +254,9 @@ def against_torch(results: Results) -> Figure | None:
         axes.axhline(1, color="0.5", lw=1)
         axes.set_xscale("log")
         axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}×")
         axes.set_xlabel("events in one call")
-        axes.set_title(f"{threads} threads", fontsize=10)
+        axes.set_title(f"{threads} thread{'s' if threads > 1 else ''}", fontsize=10)
     panels[0].set_ylabel("ONNX Runtime / torch")
     panels[0].legend(fontsize=8, frameon=False, title="over eager; dotted: over compiled", title_fontsize=8)
     return figure
@@ -277,7 +278,7 @@ def cost(results: Results) -> Figure:
     axes.set_yticks(range(len(names)), [title(name) for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel("seconds to fit, template and classifier included (median over cells; grey: the fit it shares)")
+    axes.set_xlabel("seconds to fit, median over cells (grey: the fit it shares)")
     axes.grid(axis="y", visible=False)
     return figure
 
