@@ -8,7 +8,7 @@ CPU.
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -17,9 +17,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from infer import events
 from infer.errors import GateFailed
-from train.run import Run, derived_seed
+from train.run import Progress, Run, derived_seed
 
-CHECKPOINT_SECONDS = 10.0
 VALIDATION_ROWS = 20_000
 
 # The authors of TRANSIT (arXiv:2503.04342) halve the rate after these shares of the epochs.
@@ -62,19 +61,6 @@ class Player:
 
     parameters: Sequence[nn.Parameter]
     loss: Loss
-
-
-@dataclass
-class Progress:
-    """Where a fit stands, besides its weights."""
-
-    epoch: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    best: list[float] = field(default_factory=list)
-    best_epoch: list[int] = field(default_factory=list)
-    history: list[dict[str, float]] = field(default_factory=list)
-    done: bool = False
 
 
 def fit(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from rich.progress import Progress as Bar
@@ -15,9 +15,6 @@ from rich.progress import Progress as Bar
 from infer import provenance
 from infer.errors import BadInput
 from train.tracking import Record
-
-if TYPE_CHECKING:
-    from train.fit import Progress
 
 SAY_SECONDS = 15.0
 
@@ -38,6 +35,19 @@ def open_device(name: str) -> torch.device:
             "install torch's CUDA build and NVIDIA's driver, or use --device cpu"
         )
     return torch.device(name)
+
+
+@dataclass
+class Progress:
+    """Where a fit stands, besides its weights."""
+
+    epoch: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    best: list[float] = field(default_factory=list)
+    best_epoch: list[int] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    done: bool = False
 
 
 @dataclass
@@ -99,7 +109,7 @@ class Run:
             self.say(f"{name} {done}/{total}  {text}")
             self._said = time.monotonic()
 
-    def fitted(self, name: str, progress: "Progress", events_per_epoch: int) -> None:
+    def fitted(self, name: str, progress: Progress, events_per_epoch: int) -> None:
         """Note one finished fit: what it cost."""
         epochs = progress.epoch
         self.fits[name] = {
