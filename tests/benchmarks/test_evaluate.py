@@ -1,0 +1,116 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from benchmarks import datasets, evaluate, task
+from benchmarks.datasets import Events
+from infer import events
+
+
+def write(path: Path, **columns: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        events.write(file, {name: np.asarray(values, np.float32) for name, values in columns.items()})
+    return path
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory, toy_events: Callable[..., Path]) -> dict[str, Path]:
+    """Tasks of one's own events: the signal region, and a validation window below it."""
+    folder = tmp_path_factory.mktemp("own")
+    toy_events(folder / "own.h5", 12_000)
+    section = {"source": "hdf5", "data": "own.h5", "mass": {"column": "m_vis"}, "features": ["width", "charge"]}
+    dataset = datasets.load(section, folder)
+    recipe = task.Recipe((2000, 6000), (3300, 3700), None, 1)
+    task.make(dataset, recipe, folder / "main.h5")
+    task.make(dataset, replace(recipe, window=(2700, 3100), masked=(3300, 3700)), folder / "validation.h5")
+    return {name: folder / f"{name}.h5" for name in ("main", "validation")}
+
+
+def template_of(truth: Events, the_task: task.Task, path: Path) -> Path:
+    return write(path, **{name: truth.features[:, index] for index, name in enumerate(the_task.features)})
+
+
+def test_a_labelled_cell(small_task: Path, tmp_path: Path) -> None:
+    the_task = task.read(small_task)
+    test = the_task.events("test")
+    assert test.label is not None
+    random = np.random.default_rng(0)
+    score = test.label + random.normal(size=len(test))
+    scores = write(tmp_path / "scores.h5", score=score, clamped=random.uniform(size=len(test)) < 0.25)
+    reference = the_task.events("reference")
+    template = template_of(reference[reference.label == 0], the_task, tmp_path / "template.h5")
+    record = evaluate.evaluate(small_task, scores, template, closure_events=1000)
+    assert record["sic"]["n_background"] == (test.label == 0).sum()
+    assert record["sic"]["auc"] == pytest.approx(0.760, abs=0.02)  # Phi(1 / sqrt 2)
+    assert len(record["sic"]["curve"]) == 161
+    assert record["clamped_fraction"] == pytest.approx(0.25, abs=0.05)
+    assert record["closure"]["events"] == 1000
+    assert record["closure"]["auc"] == pytest.approx(0.5, abs=5 / np.sqrt(6 * 1000))  # true background
+    assert record["excess"] is None
+    assert "no cross-fitted scores" in record["excess_missing"]
+    events.write_json(tmp_path / "evaluation.json", record)
+    assert "code" in events.read_json(tmp_path / "evaluation.json")
+
+
+def test_a_cell_without_a_template(small_task: Path, tmp_path: Path) -> None:
+    number = len(task.read(small_task).events("test"))
+    scores = write(tmp_path / "scores.h5", score=np.arange(number), clamped=np.zeros(number))
+    record = evaluate.evaluate(small_task, scores)
+    assert record["closure"] is None
+    assert "makes no template" in record["closure_missing"]
+
+
+def test_unlabelled_cells_have_excess_and_no_sic(unlabelled: dict[str, Path], tmp_path: Path) -> None:
+    for name, path in unlabelled.items():
+        the_task = task.read(path)
+        data = the_task.events("data")
+        inside = the_task.inside(data)
+        random = np.random.default_rng(1)
+        values = np.where(inside, random.uniform(size=len(data)), 5.0)  # sidebands must not count
+        scores = write(tmp_path / "scores.h5", score=values, clamped=np.zeros(len(data)))
+        held_out = write(tmp_path / "template_scores.h5", score=random.uniform(size=4 * inside.sum()))
+        template = template_of(data[inside], the_task, tmp_path / "template.h5")
+        record = evaluate.evaluate(path, scores, template, scores, held_out, (0.1, 0.01), closure_events=400)
+        assert record["sic"] is None
+        assert record["sic_missing"] == "the events have no labels"
+        assert [item["efficiency"] for item in record["excess"]] == [0.1, 0.01]
+        for item in record["excess"]:
+            assert item["expected"] == pytest.approx(item["efficiency"] * inside.sum(), rel=0.02)
+            assert abs(item["significance"]) < 5
+        if name == "validation":
+            assert record["closure"]["events"] == 400
+        else:
+            assert record["closure"] is None
+            assert "sideband validation window" in record["closure_missing"]
+
+
+def test_controls(small_task: Path, unlabelled: dict[str, Path]) -> None:
+    record = evaluate.control(small_task, 1000)
+    assert record["floor"]["auc"] == pytest.approx(0.5, abs=5 / np.sqrt(6 * 1000))
+    assert record["sidebands"]["auc"] > record["floor"]["auc"] + 0.03
+    record = evaluate.control(unlabelled["validation"], 400)
+    assert record["floor"]["auc"] == pytest.approx(0.5, abs=5 / np.sqrt(6 * 400))
+    record = evaluate.control(unlabelled["main"], 400)
+    assert record["floor"] is record["sidebands"] is None
+
+
+def test_the_floor_compares_two_halves_without_a_common_event(
+    unlabelled: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[np.ndarray] = []
+
+    def keep(one: np.ndarray, other: np.ndarray, most: int | None) -> evaluate.closure.Closure:
+        sides.extend([one, other])
+        return evaluate.closure.Closure(0.5, 0.0, 1)
+
+    monkeypatch.setattr(evaluate.closure, "closure", keep)
+    evaluate.control(unlabelled["validation"], None)
+    one, other = ({tuple(row) for row in side} for side in sides[:2])
+    assert one
+    assert other
+    assert not one & other

@@ -1,0 +1,179 @@
+"""Own events through the command line, and everything that can be wrong with them."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks import task
+from infer import events, provenance
+from tests.conftest import Outcome
+
+ROOT = Path(__file__).parents[2]
+Command = Callable[..., Outcome]
+Own = Callable[..., Path]
+
+OWN: dict[str, Any] = {
+    "about": "own events",
+    "dataset": {
+        "source": "hdf5",
+        "data": "own.h5",
+        "mass": {"column": "m_vis", "unit": "GeV"},
+        "features": ["width", "n_tracks", "charge"],
+    },
+    "mass_range": [2000, 6000],
+    "windows": [[3300, 3700]],
+    "seeds": [1],
+    "methods": {"cathode": {}, "cwola": {}},
+}
+
+
+@pytest.fixture
+def own(tmp_path: Path, toy_events: Callable[..., Path]) -> Own:
+    """Writes a suite of own events; keyword arguments change its sections, or the dataset's keys."""
+    toy_events(tmp_path / "own.h5", 8000, 800, label="is_signal")
+
+    def write(dataset: dict[str, Any] | None = None, **sections: Any) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(OWN | {"dataset": OWN["dataset"] | (dataset or {})} | sections))
+        return path
+
+    return write
+
+
+def test_tasks_of_own_events(command: Command, own: Own, tmp_path: Path) -> None:
+    suite, out = own(), tmp_path / "task.h5"
+    assert command("benchmarks", "task", suite, "--out", out).status == 0
+    read = task.read(out)
+    assert (read.mass, read.features) == ("m_vis", ("width", "n_tracks", "charge"))
+    assert (read.units["m_vis"], read.labelled) == ("GeV", False)
+    suite = own({"label": "is_signal"}, injections=[0, 150], validation_windows=[[2600, 3000]])
+    done = command("benchmarks", "task", suite, "--out", out, "--injection", "n150", "--window", "2600-3000")
+    assert (done.status, done.err) == (0, "")
+    assert task.read(out).attributes["injection"] == 150
+    assert task.read(out).window == (2600, 3000)
+
+
+def test_control_and_evaluate_write_records(command: Command, small_task: Path, tmp_path: Path) -> None:
+    out = tmp_path / "control.json"
+    assert command("benchmarks", "control", "--task", small_task, "--closure-events", 300, "--out", out).status == 0
+    assert events.read_json(out)["floor"]["events"] == 300
+    with h5py.File(tmp_path / "scores.h5", "w") as file:
+        number = len(task.read(small_task).events("test"))
+        file["score"], file["clamped"] = np.arange(number), np.zeros(number)
+    arguments = ("--task", small_task, "--scores", tmp_path / "scores.h5", "--out", out)
+    assert command("benchmarks", "evaluate", *arguments).status == 0
+    assert events.read_json(out)["sic"]["n_background"] > 0
+
+
+def change(path: Path, **columns: Any) -> None:
+    """Replace or remove columns of own events; a pair is a row and its value."""
+    with h5py.File(path, "a") as file:
+        for name, value in columns.items():
+            if value is None:
+                del file[name]
+            elif isinstance(value, tuple):
+                file[name][value[0]] = value[1]
+            else:
+                unit = file[name].attrs.get("unit")
+                del file[name]
+                file[name] = value
+                if unit:
+                    file[name].attrs["unit"] = unit
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"width": None}, "no column 'width' in '/' (columns there: charge, is_signal, m_vis, n_tracks)"),
+        ({"width": (17, np.nan)}, "column 'width' holds 1 NaN or infinite values (first: row 17); drop those events"),
+        ({"m_vis": (3, np.inf)}, "column 'm_vis' holds 1 NaN or infinite values (first: row 3)"),
+        ({"charge": np.zeros(10)}, "columns of unequal length"),
+        ({"charge": np.array([b"+"] * 8800)}, "column 'charge' is not an array of numbers"),
+    ],
+)
+def test_wrong_columns_are_refused(
+    command: Command, own: Own, tmp_path: Path, columns: dict[str, Any], said: str
+) -> None:
+    change(tmp_path / "own.h5", **columns)
+    line = command("benchmarks", "task", own(), "--out", tmp_path / "task.h5").refused()
+    assert f"{tmp_path / 'own.h5'}: {said}" in line
+    assert not (tmp_path / "task.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sections", "said"),
+    [
+        ({"features": ["width", "tracks"]}, {}, "no column 'tracks'"),
+        ({"features": ["width", "is_signal"], "label": "is_signal"}, {}, "'is_signal' is the label column"),
+        ({"features": ["width", "m_vis"]}, {}, "'m_vis' is the mass column"),
+        ({"mass": {"column": "m_vis", "unit": "TeV"}}, {}, "'m_vis' is in GeV, the suite says TeV"),
+        ({"data": "absent.h5"}, {}, "absent.h5: no such file"),
+        ({"mas": "m_vis"}, {}, "dataset: Additional properties are not allowed ('mas' was unexpected)"),
+        ({}, {"windows": [[3300, 3300.1]]}, "the window 3300-3300.1 GeV holds"),
+        ({}, {"windows": [[2000.1, 3700]]}, "the sideband below 2000.1 GeV holds"),
+        ({}, {"windows": [[3300, 5999]]}, "the sideband above 5999 GeV holds"),
+        ({}, {"windows": [[1900, 3700]]}, "does not lie inside mass_range"),
+        ({}, {"mass_range": [2.0, 6.0], "windows": [[3.3, 3.7]]}, "masses look to be in GeV"),
+        ({}, {"methods": {"cathod": {}}}, "unknown method 'cathod'"),
+        ({}, {"method": {"cathode": {}}}, "'method' was unexpected"),
+        ({}, {"injections": [100]}, "these events have no labels"),
+        ({"label": "is_signal"}, {"injections": [100_000]}, "injection 100000: only"),
+    ],
+)
+def test_wrong_suites_are_refused(
+    command: Command, own: Own, tmp_path: Path, dataset: dict[str, Any], sections: dict[str, Any], said: str
+) -> None:
+    suite = own(dataset, **sections)
+    assert said in command("benchmarks", "task", suite, "--out", tmp_path / "task.h5").refused()
+    assert {path.name for path in tmp_path.iterdir()} == {"own.h5", "mine.yaml"}
+
+
+@pytest.mark.parametrize("wrong", [{"--window": "3.3-3.7"}, {"--injection": "n5"}, {"--seed": "s9"}])
+def test_places_outside_the_grid_are_refused(command: Command, own: Own, tmp_path: Path, wrong: dict[str, str]) -> None:
+    ((option, value),) = wrong.items()
+    line = command("benchmarks", "task", own(), option, value, "--out", tmp_path / "task.h5").refused()
+    assert value in line
+
+
+def test_truncated_events_are_refused(command: Command, own: Own, tmp_path: Path) -> None:
+    path = tmp_path / "own.h5"
+    path.write_bytes(path.read_bytes()[:-50_000])
+    assert "truncated" in command("benchmarks", "task", own(), "--out", tmp_path / "task.h5").refused()
+
+
+def test_unwritable_places_are_refused(command: Command, own: Own, tmp_path: Path) -> None:
+    suite = own()
+    for place in ("own.h5/task.h5", "own.h5/deeper/task.h5"):
+        assert "cannot be written" in command("benchmarks", "task", suite, "--out", tmp_path / place).refused()
+    assert "cannot be written" in command("benchmarks", "run", suite, "--runs", tmp_path / "own.h5").refused()
+
+
+def test_unknown_suites_are_refused(command: Command, tmp_path: Path) -> None:
+    for verb in (("run", "fast", "--runs", tmp_path), ("task", "fast", "--out", tmp_path / "task.h5")):
+        assert "suite 'fast': no such file, and none of accept" in command("benchmarks", *verb).refused()
+    assert "no such file" in command("benchmarks", "report", tmp_path).refused()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(bool(provenance.machine()["gpu"]), reason="a GPU is there")
+def test_cuda_asked_for_and_absent_is_refused(command: Command, tmp_path: Path) -> None:
+    line = command("benchmarks", "run", "smoke", "--device", "cuda", "--runs", tmp_path).refused()
+    assert "cuda" in line.lower()
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_the_real_command_line_shows_no_traceback(own: Own, tmp_path: Path) -> None:
+    change(tmp_path / "own.h5", width=(17, np.nan))
+    command = [sys.executable, "-m", "benchmarks", "task", str(own()), "--out", str(tmp_path / "task.h5")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks import methods
+from infer.errors import BadInput
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_entry_has_its_file_and_every_file_its_entry() -> None:
+    files = {path.stem for path in (ROOT / "train" / "methods").glob("*.py")} - {"__init__"}
+    assert files == set(methods.CATALOGUE)
+    assert not set(methods.ABSENT) & set(methods.CATALOGUE)
+
+
+def test_entries_fit_together() -> None:
+    for name, entry in methods.CATALOGUE.items():
+        for need in entry.needs:
+            assert methods.CATALOGUE[need].shared
+        assert entry.shared == (not entry.roles), name
+        assert set(entry.roles) <= {"template", "score"}
+        assert entry.source in (None, "sideband", "simulation")
+        if entry.source:
+            assert "template" in entry.roles
+    papers = [entry.paper for entry in [*methods.CATALOGUE.values(), *methods.ABSENT.values()] if entry.paper]
+    assert all(paper.startswith("arXiv:") for paper in papers)
+
+
+def test_unknown_and_absent_methods_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"unknown method 'cathod'; there are: .*cathode"):
+        methods.get("cathod")
+    with pytest.raises(BadInput, match=r"'curtains' \(arXiv:2203.09470\) is not built yet"):
+        methods.get("curtains")

@@ -1,0 +1,180 @@
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import figures, methods, report
+from benchmarks.results import gather
+from benchmarks.suite import Suite
+from tests.conftest import Outcome
+
+Run = tuple[Suite, Path]
+
+
+class Page(HTMLParser):
+    """Headings, captions and references of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.references: list[str] = []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag
+        self.references += [str(value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        assert tag not in ("script", "link", "iframe")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "h2" and data.strip():
+            self.headings.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(labelled_run: Run) -> Path:
+    return report.write(*labelled_run)
+
+
+def test_the_page_of_a_labelled_run(labelled_run: Run, page: Path) -> None:
+    suite, folder = labelled_run
+    text = page.read_text()
+    read = Page(text)
+    assert read.headings == [
+        *("Protocol", "Sensitivity against throughput", "Sensitivity", "Closure", "Throughput", "Training cost"),
+        *("Tasks", "Methods", "Provenance"),
+    ]
+    assert read.references
+    assert all(reference.startswith("data:image/svg+xml;base64,") for reference in read.references)  # self-contained
+    assert "url(" not in text
+    assert "@import" not in text
+    figures = folder / "report" / "figures"
+    stems = {drawn.stem for drawn in figures.glob("*.svg")}
+    assert stems == {drawn.stem for drawn in figures.glob("*.png")}
+    assert stems == {
+        *("headline", "sic_3.3-3.7", "closure_3.3-3.7", "features_3.3-3.7_cathode"),
+        *("throughput", "against_torch", "cost"),
+    }
+    assert len(read.references) == len(stems)
+    drawn = {each.name for each in (folder / "report" / "cells").iterdir()}
+    assert drawn == {f"3.3-3.7_n600_s1_{method}_sic.png" for method in suite["methods"]}
+
+
+def test_tables_are_tidy(page: Path) -> None:
+    numbers = pd.read_csv(page.with_name("results.csv"))
+    chosen = numbers[(numbers["metric"] == "sic_1e-3") & (numbers["method"] == "iad")]
+    assert list(chosen["value"]) == [8.0]
+    assert len(pd.read_csv(page.with_name("sic_curves.csv"))) == 3 * 161
+    assert len(pd.read_csv(page.with_name("throughput.csv"))) == 48
+    engines = set(pd.read_csv(page.with_name("compare.csv"))["engine"])
+    assert engines == {"onnxruntime", "torch eager", "torch.compile"}
+
+
+def test_equal_figures_are_equal_files(labelled_run: Run, tmp_path: Path) -> None:
+    results = gather(*labelled_run)
+    for name in ("one", "two"):
+        figures.save(figures.headline(results, "n600", "3.3-3.7"), str(tmp_path / name))
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+
+
+def test_every_method_has_a_colour_of_its_own() -> None:
+    names = [name for name, entry in methods.CATALOGUE.items() if not entry.shared]
+    assert len({str(figures.colour(name)) for name in names}) == len(names)
+
+
+def test_tables_hold_the_numbers(labelled_run: Run) -> None:
+    results = gather(*labelled_run)
+    table = report.sic_table(results, "3.3-3.7")
+    assert table.head[2:5] == ["SIC at 10⁻³", "max SIC", "ratio to idealised"]
+    assert [row[1:5] for row in table.rows] == [
+        ["CATHODE", "6.00", "12.0", "0.750"],
+        ["CWoLa", "2.00", "4.00", "0.250"],
+        ["Idealised detector", "8.00", "16.0", "1.00"],
+    ]
+    closed = report.closure_table(results, "3.3-3.7")
+    assert [row[1:] for row in closed.rows] == [
+        ["CATHODE", "0.5100"],
+        ["truth against truth", "0.5010 ± 0.0020 (2000 events a side)"],
+        ["raw sidebands", "0.6000 ± 0.0020 (2000 events a side)"],
+    ]
+    speed = {(row[0], row[1], row[2]): row[3:] for row in report.speed_table(results).rows}
+    assert len(speed) == 4 * 3
+    best = speed["CATHODE", "template", "host"]
+    assert best[:2] == ["1000", "2"]
+    assert best[3] == "400,000"  # 1e5 events/s a thread, twice at the larger batch
+    assert best[-1] == "0.10"
+    assert speed["Idealised detector", "score", "host"][-1] == "trees"
+    (torch,) = report.torch_table(results).rows
+    assert torch == ["CATHODE", "template", "400,000 (1000, 2)", "200,000 (1000, 2)", "no compiler", "0.3"]
+    cost = {row[0]: row[1] for row in report.cost_table(results).rows}
+    assert cost == {"Sideband flow": "20.0", "CATHODE": "10.0", "CWoLa": "10.0", "Idealised detector": "10.0"}
+    (drawn,) = report.task_table(results).rows
+    assert float(drawn[-1]) == pytest.approx(int(drawn[5]) / int(drawn[6]) ** 0.5, abs=0.01)
+
+
+def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
+    suite, folder = unlabelled_run
+    text = report.write(suite, folder).read_text()
+    page = Page(text)
+    assert "Sensitivity against throughput" not in page.headings
+    assert "Excess" in page.headings
+    assert "The events have no labels" in text
+    assert "there is no SIC" in text
+    assert "Without labels the true background is known in sideband validation windows alone" in text
+    stems = {drawn.stem for drawn in (folder / "report" / "figures").glob("*.svg")}
+    assert {"excess", "closure_2700-3100", "features_2700-3100_cathode"} <= stems
+    assert not any(stem.startswith("sic") for stem in stems)
+    table = report.excess_table(gather(suite, folder))
+    assert [row[3:] for row in table.rows if row[0] == "3300-3700"] == [
+        ["CATHODE", "0.01", "observed 12, expected 10.0 +- 2.0", "1.50"],
+        ["CATHODE", "0.001", "observed 2, expected 1.0 +- 0.5", "-1.50"],
+    ]
+    protocol = report.protocol(gather(suite, folder))
+    assert "Mass range 2000–6000 GeV; signal region 3300-3700, 2700-3100 GeV" in protocol["masses"]
+
+
+def test_missing_cells_are_listed(labelled_run: Run, tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    folder = tmp_path / "runs"
+    shutil.copytree(labelled_run[1], folder)
+    place = folder / "3.3-3.7" / "n600" / "s1"
+    for unfinished in ("cwola/evaluation.json", "cathode/template.h5", "cathode/timing_template.json"):
+        (place / unfinished).unlink()
+    done = command("benchmarks", "report", folder)
+    assert (done.status, done.out) == (0, f"{folder}/report/index.html\n")
+    text = (folder / "report" / "index.html").read_text()
+    assert "Missing" in Page(text).headings
+    assert "3.3-3.7/n600/s1/cwola" in text
+    (row,) = [row for row in report.sic_table(gather(labelled_run[0], folder), "3.3-3.7").rows if row[1] == "CWoLa"]
+    assert row[2:5] == ["n/a", "n/a", "n/a"]
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_nothing_finished_is_a_report_too(labelled_run: Run, tmp_path: Path, drawn: bool) -> None:
+    suite, folder = labelled_run
+    if drawn:
+        place = tmp_path / "3.3-3.7" / "n600" / "s1"
+        place.mkdir(parents=True)
+        shutil.copy(folder / "3.3-3.7" / "n600" / "s1" / "task.h5", place)
+    text = report.write(suite, tmp_path).read_text()
+    assert all(f"3.3-3.7/n600/s1/{method}" in text for method in suite["methods"])
+
+
+def test_numbers_and_bands() -> None:
+    nan = float("nan")
+    assert [report.number(value) for value in (0.5, 12.345, 999.6, 123456.0, nan)] == [
+        *("0.500", "12.3", "1,000", "123,456", "n/a")
+    ]
+    assert report.banded([2.0]) == "2.00"
+    assert report.banded([1.0, 3.0, 2.0]) == "2.00 (1.00–3.00)"
+    assert report.banded([nan, nan]) == "n/a"
+
+
+def test_every_published_method_has_its_state() -> None:
+    states = {row[0]: row[2] for row in report.method_table().rows}
+    assert states["CATHODE"] == "here"
+    assert states["CURTAINs"] == "absent"
+    assert "Sideband flow" not in states

@@ -1,0 +1,177 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks import suite as suites
+from infer.errors import BadInput
+
+SHIPPED = suites.SUITES
+
+PLAIN: dict[str, Any] = {
+    "about": "a test",
+    "dataset": {"source": "dijets"},
+    "mass_range": [2.3, 5.0],
+    "windows": [[3.3, 3.7], [3.1, 3.5]],
+    "injections": [0, 500],
+    "seeds": [1, 2],
+    "methods": {"cathode": {}, "iad": None},
+}
+
+
+def written(path: Path, **changes: Any) -> Path:
+    content = {key: value for key, value in (PLAIN | changes).items() if value is not ...}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("name", [name for name in suites.names() if name != "paper"])
+def test_shipped_suites_load(name: str) -> None:
+    suite = suites.load(name)
+    assert suite.name == name
+    assert list(suite.cells())
+    assert suites.SUITES.joinpath(f"{name}.yaml").read_text().startswith("# ")
+
+
+def test_the_paper_s_suite_stops_without_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suites, "SUITES", tmp_path / "deep" / "suites")
+    suites.SUITES.mkdir(parents=True)
+    for name in ("paper.yaml", "schema.json"):
+        (suites.SUITES / name).write_text((SHIPPED / name).read_text())
+    with pytest.raises(BadInput, match=r"features\.h5: no such file .*`python -m benchmarks download` fetches"):
+        suites.load("paper")
+    for name in yaml.safe_load((SHIPPED / "paper.yaml").read_text())["dataset"].values():
+        if name.endswith(".h5"):
+            path = suites.SUITES / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    assert suites.load("paper")["device"] == "cuda"
+
+
+def test_shipped_suites_are_these() -> None:
+    assert {"smoke", "quick", "accept", "paper"} == set(suites.names())
+    assert len(suites.load("accept")["seeds"]) >= 8
+    assert suites.load("quick")["seeds"] == [1, 2, 3]
+    assert 0 in suites.load("quick")["injections"]
+
+
+def test_defaults_and_names(tmp_path: Path) -> None:
+    suite = suites.load(written(tmp_path / "mine.yaml"))
+    assert suite.name == "mine"
+    assert suite["oversampling"] == 4
+    assert suite["throughput"] == suites.THROUGHPUT
+    assert list(suite.windows()) == ["3.3-3.7", "3.1-3.5"]
+    assert suite.injections() == {"n0": 0, "n500": 500}
+    assert suite.seeds() == {"s1": 1, "s2": 2}
+    assert (suite.labelled, suite.folds) == (True, 0)
+    assert suites.load(tmp_path / "mine.yaml", device="cuda")["device"] == "cuda"
+
+
+def test_the_grid(tmp_path: Path) -> None:
+    suite = suites.load(written(tmp_path / "mine.yaml", shared={"sideband": {"flow": {}}}))
+    cells = list(suite.cells())
+    assert len(cells) == len(set(cells)) == 2 * 2 * 2 * 2
+    assert cells[0].folder == "3.3-3.7/n0/s1/cathode"
+    assert cells[0].task == "3.3-3.7/n0/s1"
+    assert suite.shared() == ["sideband"]
+    assert len(list(suite.cells(shared=True))) == 2 * 2 * 2 * 3
+    assert [cell.folder for cell in suite.timed()] == ["3.3-3.7/n500/s1/cathode", "3.3-3.7/n500/s1/iad"]
+    assert suite.settings("sideband") == {"flow": {}}
+    assert suite.settings("iad") == {}
+
+
+def test_recipes(tmp_path: Path) -> None:
+    own = {"injections": ..., "methods": {"cwola": {}}, "validation_windows": [[2.7, 3.0]], "data_events": 5000}
+    suite = suites.load(written(tmp_path / "mine.yaml", excess={"folds": 3}, **own))
+    main = suite.recipe("3.3-3.7", "observed", "s2")
+    assert (main.window, main.masked, main.injection, main.seed) == ((3.3, 3.7), None, None, 2)
+    assert (main.data_events, main.oversampling, main.mass_range) == (5000, 4, (2.3, 5.0))
+    assert suite.recipe("2.7-3", "observed", "s1").masked == (3.3, 3.7)
+    assert suite.folds == 3
+    assert suite["excess"]["efficiencies"] == suites.EXCESS["efficiencies"]
+    labelled = suites.load(written(tmp_path / "other.yaml"))
+    assert labelled.recipe("3.1-3.5", "n500", "s1").injection == 500
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    suite = suites.load(written(tmp_path / "mine.yaml"))
+    kept = tmp_path / "runs" / "mine" / "suite.json"
+    suite.save(kept)
+    assert suites.load(kept) == suite
+    before = kept.stat().st_mtime_ns
+    suite.save(kept)
+    assert kept.stat().st_mtime_ns == before  # the grid would rerun on a new one
+    suites.load(written(tmp_path / "mine.yaml", seeds=[1, 2, 3])).save(kept)
+    assert json.loads(kept.read_text())["resolved"]["seeds"] == [1, 2, 3]
+
+
+def test_paths_start_from_the_suite_s_folder(
+    tmp_path: Path, toy_events: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    toy_events(tmp_path / "here" / "own.h5", 500)
+    own = {
+        "dataset": {
+            "source": "hdf5",
+            "data": "own.h5",
+            "mass": {"column": "m_vis", "unit": "GeV"},
+            "features": ["width", "n_tracks", "charge"],
+        },
+        "mass_range": [2000, 6000],
+        "windows": [[3300, 3700]],
+        "injections": ...,
+        "methods": {"cathode": {}},
+    }
+    suite = suites.load(written(tmp_path / "here" / "mine.yaml", **own))
+    assert suite["dataset"]["data"] == str((tmp_path / "here" / "own.h5").resolve())
+    monkeypatch.chdir(tmp_path)
+    assert len(suite.dataset().data) == 500
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window": [[3.3, 3.7]]}, "'window' was unexpected"),
+        ({"seeds": ...}, "'seeds' is a required property"),
+        ({"seeds": [1, "two"]}, r"seeds\.1: 'two' is not of type 'integer'"),
+        ({"seeds": [1, 1]}, "seeds: .*non-unique"),
+        ({"injections": [-1]}, r"injections\.0: -1 is less than the minimum"),
+        ({"injections": []}, r"injections: \[\]"),
+        ({"windows": [[3.3]]}, r"windows\.0: "),
+        ({"throughput": {"second": 1}}, "throughput: .*'second' was unexpected"),
+        ({"methods": {}}, "methods: "),
+        ({"methods": {"cathod": {}}}, "unknown method 'cathod'"),
+        ({"methods": {"feta": {}}}, "method 'feta' .* is not built yet"),
+        ({"methods": {"sideband": {}}}, r"methods\.sideband: .*its settings go to 'shared'"),
+        ({"shared": {"iad": {}}}, r"shared\.iad: a method, not a shared fit"),
+        ({"methods": {"cathode": 3}}, r"methods\.cathode: 3 is not of type"),
+        ({"injections": ...}, r"methods\.iad: a reference that reads the truth"),
+        ({"dataset": {"source": "cms"}}, "dataset.source is 'cms'; choose one of dijets, hdf5, lhco"),
+        ({"dataset": {"source": "dijets", "data": "a.h5"}}, "dataset: .*'data' was unexpected"),
+        ({"dataset": {"source": "hdf5", "data": "a.h5"}}, "dataset: '(mass|features)' is a required property"),
+        ({"dataset": {"source": "lhco", "data": "absent.h5"}}, r"absent\.h5: no such file \(the suite's"),
+        ({"dataset": {}}, "dataset: 'source' is a required property"),
+        ({"windows": [[2.2, 3.0]]}, r"window \[2.2, 3.0\] does not lie inside mass_range \[2.3, 5.0\]"),
+        ({"windows": [[4.0, 5.0]]}, r"window \[4.0, 5.0\] does not lie inside mass_range"),
+        ({"windows": [[3.7, 3.3]]}, r"window \[3.7, 3.3\] does not lie inside mass_range"),
+        ({"validation_windows": [[5.0, 6.0]]}, r"window \[5.0, 6.0\] does not lie inside mass_range"),
+        ({"device": "tpu"}, "device: 'tpu' is not one of"),
+    ],
+)
+def test_mistakes_are_told_with_their_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = written(tmp_path / "mine.yaml", **changes)
+    with pytest.raises(BadInput, match=message):
+        suites.load(path)
+
+
+def test_what_is_no_suite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"suite 'slow': no such file, and none of accept, .*quick"):
+        suites.load("slow")
+    path = tmp_path / "mine.yaml"
+    for text in ("a: [1", "- 1\n- 2\n", "just text", ""):
+        path.write_text(text)
+        with pytest.raises(BadInput):
+            suites.load(path)

@@ -1,0 +1,234 @@
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from benchmarks import task
+from benchmarks.datasets import Dataset, Events
+from infer import events
+from infer.errors import BadInput
+
+RANGE, WINDOW = (2.0, 6.0), (3.3, 3.7)
+
+
+def toy(background: int = 20_000, signal: int = 2000, further: int | None = 5000, labelled: bool = True) -> Dataset:
+    """Events whose first feature is their own number, so that each can be found again."""
+    random = np.random.default_rng(0)
+    start = 0
+
+    def table(number: int, mass: np.ndarray, label: int | None) -> Events:
+        nonlocal start
+        features = np.stack([np.arange(start, start + number), random.normal(size=number)], axis=1)
+        start += number
+        known = None if label is None else np.full(number, label, np.int8)
+        return Events(mass.astype(np.float32), features.astype(np.float32), known)
+
+    def falling(number: int) -> np.ndarray:
+        return 1.8 + random.exponential(1.5, number)
+
+    known = 0 if labelled else None
+    data = table(background, falling(background), known)
+    if labelled:
+        peak = table(signal, random.normal(3.5, 0.3, signal), 1)
+        order = random.permutation(background + signal)
+        data = Events(
+            np.concatenate([data.mass, peak.mass])[order],
+            np.concatenate([data.features, peak.features])[order],
+            np.repeat(np.int8([0, 1]), [background, signal])[order],
+        )
+    extra = table(further, falling(further), None) if further else None
+    simulation = table(3000, falling(3000), None)
+    units = {"m": "TeV", "number": "", "x": ""}
+    return Dataset("m", ("number", "x"), units, data, extra, simulation, "toys", "digest")
+
+
+RECIPE = task.Recipe(RANGE, WINDOW, injection=300, seed=1)
+
+
+def numbers(path: Path, group: str) -> set[int]:
+    return {int(number) for number in events.read(path, ["number"], group)["number"]}
+
+
+@pytest.mark.parametrize("further", [5000, None])
+def test_groups_share_no_event(tmp_path: Path, further: int | None) -> None:
+    dataset, path = toy(further=further), tmp_path / "task.h5"
+    seen: dict[str, set[int]] = {"data": set(), "simulation": set(), "reference": set(), "test": set()}
+    for seed in (1, 2, 3):  # nor do they over the seeds of a grid
+        task.make(dataset, replace(RECIPE, seed=seed), path)
+        for group, found in seen.items():
+            rows = numbers(path, group)
+            assert len(rows) == len(events.read(path, ["m"], group)["m"])  # no event twice
+            found |= rows
+    for one, other in combinations(seen.values(), 2):
+        assert one
+        assert not one & other
+
+
+def test_a_split_gives_each_event_to_one_part() -> None:
+    table = toy(background=1001, signal=0).data
+    shares = {"data": 0.6, "reference": 0.2, "test": 0.2}
+    parts = task._split(table, shares, "test")
+    assert [len(part) for part in parts.values()] == [601, 200, 200]
+    together = np.concatenate([part.features[:, 0] for part in parts.values()])
+    np.testing.assert_array_equal(np.sort(together), np.sort(table.features[:, 0]))
+
+
+@pytest.mark.parametrize("injection", [0, 1, 300])
+def test_injection_is_exact_and_its_truth_apart(tmp_path: Path, injection: int) -> None:
+    dataset, path = toy(), tmp_path / "task.h5"
+    task.make(dataset, replace(RECIPE, injection=injection), path)
+    label = events.read(path, ["label"], "truth")["label"]
+    assert label.sum() == injection
+    injected = events.read(path, ["number"], "data")["number"][label == 1]
+    true_signal = dataset.data.features[dataset.data.label == 1, 0]
+    assert np.isin(injected, true_signal).all()
+    assert np.isin(events.read(path, ["number"], "data")["number"], true_signal).sum() == injection
+    with h5py.File(path) as file:
+        assert set(file["data"]) == {"m", "number", "x"}  # no label there
+        assert set(file) == {"data", "target_mass", "simulation", "truth", "reference", "test"}
+    read = task.read(path)
+    inside = read.inside(read.events("data"))
+    attributes = read.attributes
+    assert attributes["injection"] == injection
+    assert attributes["signal_in_window"] == label[inside].sum()
+    assert attributes["background_in_window"] == (label[inside] == 0).sum()
+    assert attributes["significance"] == pytest.approx(label[inside].sum() / np.sqrt((label[inside] == 0).sum()))
+    assert attributes["data_in_window"] == inside.sum()
+    assert attributes["data_in_range"] == len(label)
+
+
+def test_order_tells_nothing_of_the_truth(tmp_path: Path) -> None:
+    task.make(toy(), RECIPE, tmp_path / "task.h5")
+    places = np.flatnonzero(events.read(tmp_path / "task.h5", ["label"], "truth")["label"])
+    total = len(events.read(tmp_path / "task.h5", ["m"], "data")["m"])
+    assert abs(places.mean() / total - 0.5) < 5 / np.sqrt(12 * 300)
+
+
+def test_a_seed_gives_the_same_bytes_and_another_seed_another_draw(tmp_path: Path) -> None:
+    for name, seed in (("one", 1), ("again", 1), ("two", 2)):
+        task.make(toy(), replace(RECIPE, seed=seed, data_events=10_000), tmp_path / f"{name}.h5")
+    one, again, two = (tmp_path / f"{name}.h5" for name in ("one", "again", "two"))
+    assert one.read_bytes() == again.read_bytes()
+    signal = [
+        set(events.read(path, ["number"], "data")["number"][events.read(path, ["label"], "truth")["label"] == 1])
+        for path in (one, two)
+    ]
+    assert signal[0] != signal[1]
+    assert numbers(one, "data") != numbers(two, "data")
+    for group in ("reference", "test", "simulation"):  # what is measured on stays the same
+        assert numbers(one, group) == numbers(two, group)
+
+
+def test_cuts_of_range_and_window(tmp_path: Path) -> None:
+    path = tmp_path / "task.h5"
+    task.make(toy(), RECIPE, path)
+    for group, (low, high) in {"data": RANGE, "simulation": RANGE, "reference": WINDOW, "test": WINDOW}.items():
+        mass = events.read(path, ["m"], group)["m"]
+        assert low < mass.min() < mass.max() < high
+    for group in ("reference", "test"):
+        assert set(events.read(path, ["label"], group)["label"]) == {0, 1}
+
+
+def test_target_masses_are_the_window_s_own_each_four_times(tmp_path: Path) -> None:
+    path = tmp_path / "task.h5"
+    task.make(toy(), RECIPE, path)
+    mass = events.read(path, ["m"], "data")["m"]
+    inside = mass[events.in_window(mass, WINDOW)]
+    with h5py.File(path) as file:
+        target = file["target_mass"][:]
+        assert file["target_mass"].attrs["unit"] == "TeV"
+    np.testing.assert_array_equal(np.sort(target), np.sort(np.repeat(inside, 4)))
+    assert not np.array_equal(target, np.repeat(inside, 4))
+    assert abs(np.corrcoef(target[:-1], target[1:])[0, 1]) < 5 / np.sqrt(len(target))  # shuffled
+
+
+def test_a_validation_window_leaves_the_signal_region_out(tmp_path: Path) -> None:
+    path = tmp_path / "task.h5"
+    task.make(toy(labelled=False, further=None), task.Recipe(RANGE, (2.8, 3.1), None, 1, masked=WINDOW), path)
+    read = task.read(path)
+    data = read.events("data")
+    assert read.attributes["validation"] is True
+    assert not read.labelled
+    assert not events.in_window(data.mass, WINDOW).any()
+    assert read.inside(data).sum() >= task.LEAST_EVENTS
+    assert (data.mass > WINDOW[1]).any()
+    with h5py.File(path) as file:
+        assert set(file) == {"data", "target_mass", "simulation"}
+
+
+def test_data_events_are_drawn_before_the_cuts(tmp_path: Path) -> None:
+    dataset, path = toy(), tmp_path / "task.h5"
+    task.make(dataset, replace(RECIPE, data_events=8000, injection=0), path)
+    mass = dataset.data.mass[dataset.data.label == 0]
+    share = ((mass > RANGE[0]) & (mass < RANGE[1])).mean()
+    found = len(numbers(path, "data"))
+    assert abs(found - 8000 * share) < 5 * np.sqrt(8000 * share * (1 - share))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window": (3.7, 3.3)}, "does not lie inside the mass range"),
+        ({"window": (1.9, 3.3)}, "does not lie inside the mass range"),
+        ({"window": (3.5, 3.5001)}, r"the window 3.5-3.5001 TeV holds \d+ events"),
+        ({"window": (2.001, 3.3)}, "the sideband below 2.001 TeV holds"),
+        ({"window": (3.3, 5.999)}, "the sideband above 5.999 TeV holds"),
+        ({"mass_range": (2000.0, 6000.0), "window": (3300.0, 3700.0)}, "masses look to be in TeV, but .* in GeV"),
+        ({"mass_range": (2e-3, 6e-3), "window": (3.3e-3, 3.7e-3)}, "masses look to be in GeV, but .* in TeV"),
+        ({"injection": 5000}, r"injection 5000: only \d+ signal events"),
+        ({"data_events": 30_000}, "data_events: 30000 were asked for, the data set holds 20000"),
+        ({"masked": (3.2, 3.8)}, "holds 0 events"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        task.make(toy(), replace(RECIPE, **change), tmp_path / "task.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_signal_goes_into_events_without_labels(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="these events have no labels"):
+        task.make(toy(labelled=False), RECIPE, tmp_path / "task.h5")
+
+
+def test_labelled_events_without_an_injection_are_taken_as_they_are(tmp_path: Path) -> None:
+    dataset, path = toy(further=None), tmp_path / "task.h5"
+    task.make(dataset, replace(RECIPE, injection=None), path)
+    assert not task.read(path).labelled
+    low, high = RANGE
+    assert len(numbers(path, "data")) == ((dataset.data.mass > low) & (dataset.data.mass < high)).sum()
+
+
+def test_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "task.h5"
+    task.make(toy(), RECIPE, path)
+    read = task.read(path)
+    assert (read.mass, read.features, read.window, read.mass_range) == ("m", ("number", "x"), WINDOW, RANGE)
+    assert read.units == {"m": "TeV", "number": "", "x": ""}
+    assert (read.seed, read.labelled) == (1, True)
+    cell = read.cell()
+    assert (cell["window"], cell["injection"], cell["seed"]) == ("3.3-3.7", "n300", "s1")
+    assert read.events("data").label is None
+    assert read.events("test").label is not None
+    with h5py.File(tmp_path / "events.h5", "w") as file:
+        file["m"] = [1.0]
+    with pytest.raises(BadInput, match="not a task file"):
+        task.read(tmp_path / "events.h5")
+
+
+def test_names_of_the_grid() -> None:
+    assert task.window_name([3.3, 3.7]) == "3.3-3.7"
+    assert task.window_name([3300, 3700.0]) == "3300-3700"
+    assert (task.injection_name(500), task.injection_name(0), task.injection_name(None)) == ("n500", "n0", "observed")
+    assert task.seed_name(7) == "s7"
+
+
+def test_embedded_events_reach_every_group(small_task: Path) -> None:
+    read = task.read(small_task)
+    assert read.attributes["injection"] == 600
+    assert 100 < read.attributes["signal_in_window"] <= 600
+    for group in ("data", "simulation", "reference", "test"):
+        assert len(read.events(group)) > 1000

@@ -1,0 +1,96 @@
+"""Fixtures that several folders share: small events, a small task, and the command lines in this process."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from benchmarks import datasets, task
+from infer import errors
+
+ToyEvents = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def dijets() -> datasets.Dataset:
+    """The embedded events, all of them."""
+    return datasets.load({"source": "dijets"}, Path())
+
+
+@pytest.fixture(scope="session")
+def small_task(dijets: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task of every twentieth embedded event, with 600 of signal injected over 2.3-5.0 TeV."""
+    assert dijets.background is not None
+    assert dijets.simulation is not None
+    few = replace(
+        dijets,
+        data=dijets.data[::20],
+        background=dijets.background[::20],
+        simulation=dijets.simulation[::20],
+    )
+    path = tmp_path_factory.mktemp("small") / "task.h5"
+    task.make(few, task.Recipe((2.3, 5.0), (3.3, 3.7), injection=600, seed=1), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_events() -> ToyEvents:
+    """Writes events with foreign names: the mass `m_vis` in GeV, and the features `width`, `n_tracks`, `charge`."""
+
+    def write(path: Path, background: int = 6000, signal: int = 0, label: str | None = None, seed: int = 0) -> Path:
+        random = np.random.default_rng(seed)
+        total = background + signal
+        is_signal = random.permutation(total) < signal
+        mass = np.where(is_signal, random.normal(3500, 100, total), 2000 + random.exponential(1000, total))
+        columns = {
+            "m_vis": mass,
+            "width": random.gamma(2 + is_signal, 0.1),
+            "n_tracks": random.poisson(30 - 10 * is_signal).astype(float),
+            "charge": random.normal(0, 1, total) + mass / 10_000,
+        }
+        with h5py.File(path, "w") as file:
+            for name, values in columns.items():
+                file[name] = values.astype(np.float32)
+            file["m_vis"].attrs["unit"] = "GeV"
+            if label:
+                file[label] = is_signal.astype(np.int8)
+        return path
+
+    return write
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line left: its exit status, stdout and stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    def refused(self) -> str:
+        """The one line of an `error:` with exit status 2."""
+        assert self.status == 2, (self.status, self.out, self.err)
+        (line,) = self.err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs `python -m PACKAGE …` in this process: `command("infer", "check", path)`."""
+
+    def run(package: str, *arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", [package, *map(str, arguments)])
+        main = importlib.import_module(f"{package}.__main__").main
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            errors.guarded(main)
+        found = capsys.readouterr()
+        return Outcome(int(left.value.code or 0), found.out, found.err)
+
+    return run

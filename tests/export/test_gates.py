@@ -1,0 +1,146 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from export.gates import BATCHES, TOLERANCE, check_graph, check_parity, tolerances
+from infer.errors import GateFailed
+
+PATH = Path("template.onnx")
+
+
+def sound(nodes: list[onnx.NodeProto] | None = None) -> onnx.ModelProto:
+    """features = 2 noise."""
+    nodes = nodes or [helper.make_node("Add", ["noise", "noise"], ["features"])]
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in ("noise", "features")]
+    graph = helper.make_graph(nodes, "template", ports[:1], ports[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    return model
+
+
+def hidden_randomness() -> onnx.ModelProto:
+    """A random node inside the branch of an If."""
+    output = helper.make_tensor_value_info("drawn", TensorProto.FLOAT, None)
+    branch = helper.make_graph([helper.make_node("RandomNormalLike", ["noise"], ["drawn"])], "branch", [], [output])
+    always = helper.make_node(
+        "Constant", [], ["always"], value=helper.make_tensor("value", TensorProto.BOOL, [], [True])
+    )
+    nodes = [
+        always,
+        helper.make_node("If", ["always"], ["chosen"], then_branch=branch, else_branch=branch),
+        helper.make_node("Add", ["noise", "chosen"], ["features"]),
+    ]
+    return sound(nodes)
+
+
+def static_batch() -> onnx.ModelProto:
+    model = sound()
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 64
+    return model
+
+
+def other_versions(ir: int, opset: int) -> onnx.ModelProto:
+    model = sound()
+    model.ir_version, model.opset_import[0].version = ir, opset
+    return model
+
+
+def in_double() -> onnx.ModelProto:
+    model = sound()
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    return model
+
+
+def elsewhere() -> onnx.ModelProto:
+    model = sound([helper.make_node("Add", ["noise", "weight"], ["features"])])
+    model.graph.initializer.append(helper.make_tensor("weight", TensorProto.FLOAT, [2], [0.0, 0.0]))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    return model
+
+
+def test_a_sound_graph_passes() -> None:
+    check_graph(sound(), PATH)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: sound([helper.make_node("RandomNormalLike", ["noise"], ["features"])]), "random node"),
+        (hidden_randomness, "random node"),
+        (static_batch, "dynamic first axis"),
+        (lambda: other_versions(9, 18), "IR 9"),
+        (lambda: other_versions(8, 17), "'': 17"),
+        (in_double, "not a float32 table"),
+        (lambda: sound([helper.make_node("Add", ["noise", "nothing"], ["features"])]), "ONNX checker refuses"),
+        (lambda: sound([helper.make_node("Magic", ["noise"], ["features"])]), "ONNX checker refuses"),
+        (elsewhere, "weights"),
+    ],
+)
+def test_what_must_not_be_exported_is_refused(make: Callable[[], onnx.ModelProto], reason: str) -> None:
+    with pytest.raises(GateFailed, match=reason) as error:
+        check_graph(make(), PATH)
+    assert str(error.value).startswith("template.onnx: ")
+    assert "\n" not in str(error.value)
+
+
+class Graph:
+    """Stands for an opened file: 3 x, but for what `spoil` does to it."""
+
+    path = PATH
+
+    def __init__(self, spoil: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        self.spoil = spoil
+
+    def run(self, feeds: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+        return {"features": self.spoil(triple(feeds))}
+
+
+def triple(feeds: Any) -> NDArray[np.float64]:
+    return feeds["noise"].astype(np.float64) * [3.0, 300.0]
+
+
+FEEDS = {"noise": np.random.default_rng(0).normal(size=(max(BATCHES), 2)).astype(np.float32)}
+ATOL = tolerances(triple(FEEDS))
+
+
+def parity(spoil: Callable[[NDArray[Any]], NDArray[Any]], single: Any = triple) -> dict[str, Any]:
+    return check_parity(Graph(spoil), FEEDS, single, triple, ATOL)
+
+
+def test_tolerances_follow_the_spread_of_each_column() -> None:
+    exact = np.array([[0.0, 1000.0, 5.0], [2.0, 3000.0, 5.0]])
+    assert tolerances(exact) == [TOLERANCE, 1000 * TOLERANCE, TOLERANCE]
+
+
+def test_parity_counts_in_tolerances() -> None:
+    found = parity(lambda values: values + 0.4 * np.asarray(ATOL), lambda feeds: triple(feeds) + 0.2 * np.asarray(ATOL))
+    assert found["against_torch"] == pytest.approx(0.2, abs=0.01)
+    assert found["against_float64"] == pytest.approx(0.4, abs=0.01)
+    assert found["torch_against_float64"] == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda values: values * [1, 1 + 5e-4], "times the tolerance"),
+        (lambda values: values + np.array([3e-3, 0]), "times the tolerance"),
+        (lambda values: np.where(np.arange(len(values))[:, None] == 2000, 0, values), "times the tolerance"),
+        (lambda values: values * (np.nan if len(values) == 1 else 1), "inf times the tolerance"),
+        (lambda values: values[:, :1], "output of shape"),
+        (lambda values: values + 0.4 * np.asarray(ATOL), "not rounding"),
+    ],
+)
+def test_a_graph_that_differs_is_refused(spoil: Callable[[NDArray[Any]], NDArray[Any]], reason: str) -> None:
+    with pytest.raises(GateFailed, match=reason):
+        parity(spoil)

@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from torch import nn
+
+from export import graph
+from export.gates import check_graph
+from train.nets.flow import StackedLinear
+from train.trees import TreeEnsemble
+
+Array = NDArray[np.float32]
+
+
+def run(model: onnx.ModelProto, events: Array) -> Array:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"features": events})
+    return found[:, 0]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> list[HistGradientBoostingClassifier]:
+    random = np.random.default_rng(0)
+    label = random.integers(0, 2, 3000)
+    # Values on a coarse grid lie exactly on many splits.
+    features = (random.normal(size=(3000, 3)) + 0.5 * label[:, None]).round(1).astype(np.float32)
+    kinds = ({"max_bins": 15}, {"max_leaf_nodes": 4}, {"max_iter": 1})
+    settings = {"max_iter": 12, "early_stopping": False, "random_state": 0}
+    return [HistGradientBoostingClassifier(**{**settings, **kind}).fit(features, label) for kind in kinds]
+
+
+def test_merged_trees_give_the_mean_of_sklearns_probabilities(fitted: list[HistGradientBoostingClassifier]) -> None:
+    trees = TreeEnsemble.merge([TreeEnsemble.from_sklearn(one) for one in fitted])
+    model = graph.from_trees(trees)
+    check_graph(model, Path("score.onnx"))
+    assert [node.op_type for node in model.graph.node].count("TreeEnsembleRegressor") == 1
+    random = np.random.default_rng(1)
+    splits = np.stack([random.choice(trees.threshold[trees.left >= 0], 500) for _ in range(3)], axis=1)
+    events = np.concatenate([random.normal(size=(1000, 3)).round(1), splits, 1e6 * random.normal(size=(50, 3))])
+    events = events.astype(np.float32)
+    expected = np.mean([one.predict_proba(events)[:, 1] for one in fitted], axis=0)
+    np.testing.assert_allclose(run(model, events), expected, atol=2e-6)
+
+
+def test_a_shift_of_the_log_odds_is_exported(fitted: list[HistGradientBoostingClassifier]) -> None:
+    events = np.random.default_rng(1).normal(size=(200, 3)).astype(np.float32)
+    shifted = 1 / (1 + np.exp(-(fitted[0].decision_function(events) - 2.0)))
+    model = graph.from_trees(TreeEnsemble.from_sklearn(fitted[0], shift=-2.0))
+    np.testing.assert_allclose(run(model, events), shifted, atol=2e-6)
+
+
+def test_thresholds_rounded_down_move_no_float32_event() -> None:
+    random = np.random.default_rng(3)
+    exact = np.concatenate([random.normal(size=500) * 10.0 ** random.integers(-30, 30, 500), [0.0, 0.1, -0.1, 1 / 3]])
+    rounded = graph._rounded_down(exact)
+    assert rounded.dtype == np.float32
+    near = [exact.astype(np.float32)]
+    near += [np.nextafter(near[0], np.float32(side)) for side in (-np.inf, np.inf)]
+    for events in near:
+        np.testing.assert_array_equal(events.astype(np.float64) <= exact, events <= rounded)
+
+
+class Small(nn.Module):
+    """Weights of every kind: a layer, a stack of one member, a scale."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first, self.second = StackedLinear(1, 3, 4), nn.Linear(4, 1)
+        self.register_buffer("scale", torch.rand(3, 1) + 1)
+        self.requires_grad_(False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.first((features.T / self.scale)[None])[0])
+        return self.second(hidden.T)
+
+
+EXAMPLE = {"features": np.random.default_rng(2).normal(size=(7, 3)).astype(np.float32)}
+
+
+def test_a_cached_graph_with_other_weights_is_the_one_traced_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = Small(1), Small(2)
+    graph.from_module(one, EXAMPLE, "score", tmp_path, "toy")
+    fresh = graph.from_module(other, EXAMPLE, "score")
+    monkeypatch.delattr(graph, "_traced")
+    cached = graph.from_module(other, EXAMPLE, "score", tmp_path, "toy")
+    assert cached.SerializeToString(deterministic=True) == fresh.SerializeToString(deterministic=True)
+    expected = other(torch.from_numpy(EXAMPLE["features"]))[:, 0]
+    np.testing.assert_allclose(run(cached, EXAMPLE["features"]), expected, rtol=1e-5)
+    with pytest.raises(NameError, match="_traced"):  # another identity is another graph
+        graph.from_module(other, EXAMPLE, "score", tmp_path, "another toy")
+
+
+def test_a_traced_graph_says_nothing_of_where_it_was_made(tmp_path: Path) -> None:
+    model = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
+    text = model.SerializeToString()
+    for word in (b"/site-packages/", b"torch.", str(Path(__file__).parent).encode(), b"pkg."):
+        assert word not in text
+    (cached,) = tmp_path.glob("*.onnx")
+    (entry,) = onnx.load(cached).metadata_props
+    assert sorted(json.loads(entry.value).values()) == sorted(Small(1).state_dict())

@@ -1,0 +1,24 @@
+"""A task file as `infer` sees one: columns, target masses, and a few attributes."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+WINDOW = (3.3, 3.7)
+MASSES, EVENTS = 700, 7000  # more than one chunk of events
+
+
+@pytest.fixture(scope="session")
+def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    random = np.random.default_rng(1)
+    path = tmp_path_factory.mktemp("toy") / "task.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["mass"], file.attrs["features"], file.attrs["window"] = "m", ["x", "y"], WINDOW
+        file["target_mass"] = random.uniform(*WINDOW, MASSES).astype(np.float32)
+        for group in ("data", "simulation"):
+            file[f"{group}/m"] = random.uniform(2.3, 5.0, EVENTS).astype(np.float32)
+            file[f"{group}/x"] = random.uniform(-0.5, 1.5, EVENTS).astype(np.float32)
+            file[f"{group}/y"] = random.uniform(0.0, 1.0, EVENTS).astype(np.float32)
+    return path

@@ -1,0 +1,303 @@
+import fcntl
+import signal
+import subprocess
+import sys
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import IO
+
+import h5py
+import numpy as np
+import pytest
+
+from infer import events
+from infer.errors import BadInput
+
+
+def store(path: Path, **columns: object) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file[name] = values
+    return path
+
+
+def test_read_gives_float32_columns_and_row_ranges(tmp_path: Path) -> None:
+    path = store(tmp_path / "e.h5", m=np.arange(5.0), label=np.array([0, 1, 0, 1, 1], np.int8), wide=np.ones((5, 2, 3)))
+    found = events.read(path, ["m", "label", "wide"], rows=slice(1, 3))
+    assert {name: values.shape for name, values in found.items()} == {"m": (2,), "label": (2,), "wide": (2, 2, 3)}
+    assert all(values.dtype == np.float32 for values in found.values())
+    np.testing.assert_array_equal(found["m"], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("columns", "wanted", "message"),
+    [
+        ({"m": np.ones(3), "x": np.ones(3)}, ["m", "y"], r"no column 'y' in '/' \(columns there: m, x\)"),
+        ({"m": np.ones(3), "x": np.ones(2)}, ["m", "x"], "columns of unequal length: m 3, x 2"),
+        ({"m": np.array([b"a", b"b"])}, ["m"], "column 'm' is not an array of numbers"),
+        ({"m": 1.0}, ["m"], "column 'm' is not an array of numbers"),
+        ({"m": [1.0, 2.0, np.nan, np.nan]}, ["m"], r"column 'm' holds 2 NaN or infinite values \(first: row 2\)"),
+        ({"m": [[1.0, 2.0], [1.0, -np.inf]]}, ["m"], r"column 'm' holds 1 NaN or infinite values \(first: row 1\)"),
+    ],
+)
+def test_read_refuses_with_column_and_place(
+    tmp_path: Path, columns: dict[str, object], wanted: list[str], message: str
+) -> None:
+    path = store(tmp_path / "e.h5", **columns)
+    with pytest.raises(BadInput, match=message) as refused:
+        events.read(path, wanted)
+    assert str(path) in str(refused.value)
+
+
+def test_read_counts_rows_from_the_start_of_the_file(tmp_path: Path) -> None:
+    path = store(tmp_path / "e.h5", m=[1.0, 2.0, 3.0, np.nan])
+    with pytest.raises(BadInput, match="first: row 3"):
+        events.read(path, ["m"], rows=slice(2, 4))
+
+
+def test_read_refuses_what_float32_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="column 'm'"):
+        events.read(store(tmp_path / "e.h5", m=[1.0, 1e39]), ["m"])
+
+
+def test_opened_refuses_what_is_no_hdf5(tmp_path: Path) -> None:
+    path = store(tmp_path / "e.h5", m=np.arange(5000.0))
+    with pytest.raises(BadInput, match="no group 'data'"):
+        events.read(path, ["m"], "data")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(BadInput, match=r"not a readable HDF5 file.*truncated"):
+        events.read(path, ["m"])
+    with pytest.raises(BadInput, match="no such file"):
+        events.read(tmp_path / "absent.h5", ["m"])
+
+
+def test_window_is_open_and_compared_as_stored() -> None:
+    mass = np.array([3.3, np.nextafter(np.float32(3.3), np.float32(4)), 3.5, 3.7], dtype=np.float32)
+    np.testing.assert_array_equal(events.in_window(mass, (3.3, 3.7)), [False, True, True, False])
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    content = {"a": [1, 2.5, None], "ε": "√"}
+    events.write_json(tmp_path / "new" / "r.json", content)
+    assert events.read_json(tmp_path / "new" / "r.json") == content
+
+
+def test_atomic_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "r.txt"
+    path.write_text("old")
+
+    def breaks() -> None:
+        with events.atomic(path) as temporary:
+            temporary.write_text("half")
+            assert path.read_text() == "old"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    with events.atomic(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", ["file/out.h5", "file/deeper/out.h5", "folder"])
+def test_atomic_refuses_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadInput, match="cannot be written"), events.atomic(tmp_path / place) as temporary:
+        temporary.write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
+def test_two_writers_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inside, most, gate = 0, 0, threading.Barrier(4)
+
+    def work() -> None:
+        nonlocal inside, most
+        gate.wait()
+        for _ in range(20):
+            with events.sole_writer(tmp_path / "out.h5"):
+                inside += 1
+                most = max(most, inside)
+                threading.Event().wait(0.001)
+                inside -= 1
+
+    writers = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert not writer.is_alive()
+    assert most == 1
+    assert "waiting: another process is writing" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+HOLDER = """
+import sys
+from infer import events
+with events.sole_writer(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    script = HOLDER.replace("sys.argv[1]", "__import__('pathlib').Path(sys.argv[1])")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+
+        def write() -> None:
+            with events.atomic(path) as temporary:
+                temporary.write_text("written")
+
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        assert not path.exists()
+        holder.kill()
+        writer.join(10)
+        assert not writer.is_alive()
+    assert path.read_text() == "written"
+
+
+def test_the_former_owner_may_remove_its_lock_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, lock = tmp_path / "out.h5", tmp_path / ".out.h5.lock"
+    locked: list[int] = []
+    flock = fcntl.flock
+
+    def removed_once(handle: IO[str], how: int) -> None:
+        flock(handle, how)
+        if not locked:
+            lock.unlink()
+        locked.append(how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_once)
+    monkeypatch.setattr(Path, "exists", lambda self: True)  # so it was when last looked at
+    with events.sole_writer(path):
+        assert lock in tmp_path.iterdir()
+    assert len(locked) == 2
+
+
+def columns_of(start: int, size: int) -> events.Columns:
+    rows = np.arange(start, start + size)
+    return {"a": np.sin(rows).astype(np.float32), "b": (rows % 97).astype(np.float32)}
+
+
+def stream(path: Path, total: int = 1234, chunk: int = 100, **identity: object) -> events.Stream:
+    return events.Stream(path, ["a", "b"], total, chunk, {"seed": 1, **identity}, {"a": "TeV"})
+
+
+def quiet(finished: int, total: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_stream_writes_what_it_was_given(tmp_path: Path, threads: int) -> None:
+    told: list[tuple[int, int]] = []
+    with stream(tmp_path / "out.h5") as out:
+        assert out.fill(columns_of, threads, lambda finished, total: told.append((finished, total))) == 1234
+    found = events.read(tmp_path / "out.h5", ["a", "b"])
+    for name, values in columns_of(0, 1234).items():
+        np.testing.assert_array_equal(found[name], values)
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert dict(file.attrs) == {"seed": 1}
+        assert [file[name].attrs["unit"] for name in "ab"] == ["TeV", ""]
+    assert sum(finished for finished, _ in told) == 1234
+    assert {total for _, total in told} == {1234}
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_stream_bears_its_name_only_when_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+
+    def make(start: int, size: int) -> events.Columns:
+        if start >= 500:
+            raise BadInput("no more")
+        return columns_of(start, size)
+
+    with pytest.raises(BadInput, match="no more"), stream(path) as out:
+        out.fill(make, 1, quiet)
+    assert not path.exists()
+    with pytest.raises(RuntimeError, match="8 chunks were never written"), stream(path) as out:
+        assert out.resumed == 5
+    with stream(path) as out:
+        assert out.fill(columns_of, 1, quiet) == 1234 - 500
+    np.testing.assert_array_equal(events.read(path, ["a"])["a"], columns_of(0, 1234)["a"])
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from tests.infer.test_events import columns_of, quiet, stream
+def make(start, size):
+    if start == 700:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return columns_of(start, size)
+with stream(Path({path!r})) as out:
+    out.fill(make, {threads}, quiet)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_killed_stream_goes_on_to_the_same_bytes(tmp_path: Path, threads: int) -> None:
+    path, whole = tmp_path / "out.h5", tmp_path / "whole.h5"
+    with stream(whole) as out:
+        out.fill(columns_of, 1, quiet)
+    script = KILLED.format(path=str(path), threads=threads)
+    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL
+    assert not path.exists()
+    with stream(path) as out:
+        made = out.fill(columns_of, threads, quiet)
+    assert 1234 - 700 <= made < 1234
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_a_part_of_something_else_is_started_anew(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    with pytest.raises(RuntimeError), stream(path) as out:
+        out.write(0, {"a": np.full(100, 7, np.float32), "b": np.full(100, 7, np.float32)})
+    for other in (stream(path, seed=2), stream(path, total=1300), stream(path, chunk=50)):
+        with pytest.raises(RuntimeError), other as out:
+            assert out.resumed == 0
+
+
+def test_a_torn_record_of_finished_chunks_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    with pytest.raises(RuntimeError), stream(path) as out:
+        out.write(0, columns_of(0, 100))
+    torn = out.done_path.read_bytes()[: 32 + 5]  # a full disk can cut it short
+    out.done_path.write_bytes(torn)
+    with stream(path) as again:
+        again.fill(columns_of, 1, quiet)
+    np.testing.assert_array_equal(events.read(path, ["b"])["b"], columns_of(0, 1234)["b"])
+
+
+def test_stream_refuses_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    for place in ("file/out.h5", "folder"):
+        with pytest.raises(BadInput, match="cannot be written"), stream(tmp_path / place) as out:
+            out.fill(columns_of, 1, quiet)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}  # nothing half-written, and no lock
+
+
+def test_memory_does_not_grow_with_the_number_of_events(tmp_path: Path) -> None:
+    total, chunk = 2_000_000, 5000
+    with stream(tmp_path / "out.h5", total, chunk) as out:
+        tracemalloc.start()
+        out.fill(columns_of, 2, quiet)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (tmp_path / "out.h5").stat().st_size > 8 * total
+    assert peak < total  # an eighth of the file, and that is its two chunks

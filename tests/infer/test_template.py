@@ -1,0 +1,146 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from infer import draws, events, template
+from infer.errors import BadInput, GateFailed
+from infer.model import Model
+from tests.infer import graphs
+from tests.infer.conftest import MASSES, WINDOW
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return Model(graphs.template(tmp_path / "template.onnx"))
+
+
+def test_events_are_the_graph_of_the_draws(model: Model, toy_task: Path, tmp_path: Path) -> None:
+    out = tmp_path / "template.h5"
+    assert template.generate(model, toy_task, out, 2500, seed=3) == 2500
+    feeds = draws.from_task(toy_task, {"noise": 2, "condition": 1}, None, seed=3).blocks(0, 3)
+    found = events.read(out, ["m", "x", "y"])
+    np.testing.assert_array_equal(found["m"], feeds["condition"][:2500, 0])
+    expected = (feeds["noise"].astype(float) @ graphs.SPREAD + feeds["condition"] * graphs.SLOPE)[:2500]
+    np.testing.assert_allclose(np.stack([found["x"], found["y"]], axis=1), expected, atol=1e-5)
+
+
+def test_the_file_says_what_it_is(model: Model, toy_task: Path, tmp_path: Path) -> None:
+    out = tmp_path / "template.h5"
+    assert template.generate(model, toy_task, out) == MASSES  # by default each target mass once, the trained seed
+    with h5py.File(out) as file:
+        assert list(file) == ["m", "x", "y"]
+        assert {name: data.attrs["unit"] for name, data in file.items()} == {"m": "TeV", "x": "TeV", "y": ""}
+        attributes = dict(file.attrs)
+    assert attributes["model_sha256"] == model.sha256
+    assert attributes["task_sha256"] == events.sha256(toy_task)
+    assert (attributes["seed"], attributes["count"], attributes["provider"]) == (1, MASSES, "cpu")
+
+
+@pytest.mark.parametrize(("threads", "batch_blocks"), [(1, 1), (3, 1), (2, 4)])
+def test_the_first_events_do_not_depend_on_count_threads_or_batch(
+    model: Model, toy_task: Path, tmp_path: Path, threads: int, batch_blocks: int
+) -> None:
+    template.generate(model, toy_task, tmp_path / "few.h5", 1300, threads=1)
+    template.generate(model, toy_task, tmp_path / "many.h5", 12_345, threads=threads, batch_blocks=batch_blocks)
+    few, many = (events.read(tmp_path / f"{name}.h5", ["m", "x", "y"]) for name in ("few", "many"))
+    for name, values in few.items():
+        np.testing.assert_allclose(many[name][:1300], values, rtol=1e-6, atol=1e-6)
+        if batch_blocks == 1:
+            np.testing.assert_array_equal(many[name][:1300], values)
+        assert len(many[name]) == 12_345
+
+
+def test_other_seeds_give_other_events(model: Model, toy_task: Path, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        template.generate(model, toy_task, tmp_path / f"{seed}.h5", seed=seed)
+    one, two = (events.read(tmp_path / f"{seed}.h5", ["m", "x"]) for seed in (1, 2))
+    np.testing.assert_array_equal(one["m"], two["m"])  # the masses are the task's, whatever the seed
+    assert not np.isin(one["x"], two["x"]).any()
+
+
+def test_sideband_events_are_moved_to_the_target_masses(toy_task: Path, tmp_path: Path) -> None:
+    model = Model(graphs.morphing(tmp_path / "template.onnx"))
+    template.generate(model, toy_task, tmp_path / "out.h5", 3000)
+    found = events.read(tmp_path / "out.h5", ["m", "x", "y"])
+    assert events.in_window(found["m"], WINDOW).all()
+    data = events.read(toy_task, ["m", "x", "y"], "data")
+    # x - m and y + 3 m are kept by this graph, so each made event names the event it came from.
+    made = np.stack([found["x"] - found["m"], found["y"] + 3 * found["m"]], axis=1)
+    there = np.stack([data["x"] - data["m"], data["y"] + 3 * data["m"]], axis=1)[~events.in_window(data["m"], WINDOW)]
+    distance = np.abs(made[:, None, :] - there[None]).max(axis=2).min(axis=1)
+    assert distance.max() < 1e-5
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from infer import template
+from infer.model import Model
+
+model, calls = Model({model!r}), 0
+run = model.run
+def counted(feeds):
+    global calls
+    calls += 1
+    if calls == 23:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run(feeds)
+model.run = counted
+template.generate(model, {task!r}, Path({out!r}), 40_000, threads={threads})
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_killed_template_goes_on_to_the_same_bytes(
+    model: Model, toy_task: Path, tmp_path: Path, threads: int
+) -> None:
+    out, whole = tmp_path / "out.h5", tmp_path / "whole.h5"
+    script = KILLED.format(model=str(model.path), task=str(toy_task), out=str(out), threads=threads)
+    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL
+    assert not out.exists()
+    made = template.generate(model, toy_task, out, 40_000, threads=threads)
+    assert 40_000 - 22_000 <= made < 40_000
+    template.generate(model, toy_task, whole, 40_000, threads=1)
+    assert out.read_bytes() == whole.read_bytes()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_what_cannot_make_a_template_is_refused(model: Model, toy_task: Path, tmp_path: Path) -> None:
+    score = Model(graphs.score(tmp_path / "score.onnx"))
+    out = tmp_path / "out.h5"
+    with pytest.raises(BadInput, match="is a 'score' graph, not a template"):
+        template.generate(score, toy_task, out)
+    with pytest.raises(BadInput, match="at least one event"):
+        template.generate(model, toy_task, out, count=0)
+    assert not out.exists()
+
+
+def test_compare_holds_every_event_to_the_tolerance(model: Model, toy_task: Path, tmp_path: Path) -> None:
+    made, expected = tmp_path / "made.h5", tmp_path / "torch.h5"
+    template.generate(model, toy_task, made)
+    expected.write_bytes(made.read_bytes())
+    assert template.compare(model, expected, made) == 0
+    with h5py.File(expected, "a") as file:
+        largest = float(file["y"][123])
+        tolerance = 1e-4 + 1e-4 * abs(largest)
+        file["y"][123] = largest + 0.5 * tolerance
+    assert template.compare(model, expected, made) == pytest.approx(0.5, rel=0.02)
+    with h5py.File(expected, "a") as file:
+        file["y"][123] = largest + 3 * tolerance
+    with pytest.raises(GateFailed, match=r"y differs from the torch template by (2\.9|3)"):
+        template.compare(model, expected, made)
+    assert not made.exists()
+    assert expected.exists()
+
+
+def test_compare_wants_as_many_events(model: Model, toy_task: Path, tmp_path: Path) -> None:
+    for name, count in (("made", 700), ("torch", 600)):
+        template.generate(model, toy_task, tmp_path / f"{name}.h5", count)
+    with pytest.raises(BadInput, match="holds 600 events"):
+        template.compare(model, tmp_path / "torch.h5", tmp_path / "made.h5")

@@ -1,0 +1,106 @@
+"""A run that was killed and taken up again, against the same steps in one process that nobody kills."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import methods, task
+from benchmarks.evaluate import evaluate
+from export.cell import export_cell
+from infer import events
+from infer.model import Model
+from infer.score import score
+from infer.template import generate
+from tests.line.conftest import Ran
+from tests.train.fits import same
+from train.cell import fit_cell
+
+PLACE = Path("3300-3700/n100/s1")
+
+
+@pytest.fixture(scope="module")
+def unbroken(killed: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cells of the suite made anew, step by step."""
+    folder, suite = tmp_path_factory.mktemp("unbroken"), killed.suite
+    task.make(suite.dataset(), suite.recipe("3300-3700", "n100", "s1"), folder / "task.h5")
+    for name in ("sideband", "cathode", "cwola"):
+        needs = {need: folder / need / "model.pt" for need in methods.get(name).needs}
+        out = folder / name
+        fit_cell(name, folder / "task.h5", out, suite.settings(name), suite["classifier"], needs, suite.folds)
+        if name == "sideband":
+            continue
+        export_cell(out / "model.pt", folder / "task.h5", out, killed.folder / "graphs")
+        score([Model(out / "score.onnx")], folder / "task.h5", out / "scores.h5", "test", threads=2)
+    generate(Model(folder / "cathode" / "template.onnx"), folder / "task.h5", folder / "cathode" / "template.h5")
+    return folder
+
+
+def test_it_was_taken_up_again_and_finished(killed: Ran) -> None:
+    assert killed.done.returncode == 0, killed.done.stderr
+    assert (killed.folder / "report" / "index.html").exists()
+    assert not list(killed.folder.rglob("*.tmp"))
+    assert not list(killed.folder.rglob("*.part"))
+    assert [path.suffix for path in (killed.folder / "graphs").iterdir()] == [".onnx"]
+    assert not [path for path in (killed.folder / "checkpoints").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["task.h5", "cathode/template_torch.h5", "cathode/template.h5", "cathode/scores.h5", "cwola/scores.h5"],
+)
+def test_events_are_bitwise_the_same(name: str, killed: Ran, unbroken: Path) -> None:
+    def columns(path: Path) -> dict[str, tuple[str, bytes]]:
+        found: dict[str, tuple[str, bytes]] = {}
+        with h5py.File(path) as file:
+            file.visititems(
+                lambda place, node: (
+                    found.update({place: (str(node.dtype), node[:].tobytes())})
+                    if isinstance(node, h5py.Dataset)
+                    else None
+                )
+            )
+        return found
+
+    one, other = columns(killed.folder / PLACE / name), columns(unbroken / name)
+    assert one.keys() == other.keys()
+    for place, content in one.items():
+        assert content == other[place], place
+
+
+@pytest.mark.parametrize("name", ["sideband", "cathode", "cwola"])
+def test_fits_are_bitwise_the_same(name: str, killed: Ran, unbroken: Path) -> None:
+    one, other = (
+        torch.load(folder / name / "model.pt", weights_only=True) for folder in (killed.folder / PLACE, unbroken)
+    )
+    assert same(one, other)
+
+
+@pytest.mark.parametrize("name", ["cathode/template.onnx", "cathode/score.onnx", "cwola/score.onnx"])
+def test_exported_files_are_byte_by_byte_the_same(name: str, killed: Ran, unbroken: Path) -> None:
+    assert (killed.folder / PLACE / name).read_bytes() == (unbroken / name).read_bytes()
+
+
+def test_check_vectors_are_the_same(killed: Ran, unbroken: Path) -> None:
+    with (
+        np.load(killed.folder / PLACE / "cathode" / "check.npz") as one,
+        np.load(unbroken / "cathode" / "check.npz") as other,
+    ):
+        assert set(one) == set(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.parametrize("name", ["cathode", "cwola"])
+def test_evaluations_are_the_same(name: str, killed: Ran, unbroken: Path) -> None:
+    folder = unbroken / name
+    template = folder / "template.h5" if name == "cathode" else None
+    expected: dict[str, Any] = evaluate(
+        unbroken / "task.h5", folder / "scores.h5", template, closure_events=killed.suite["closure_events"]
+    )
+    found = events.read_json(killed.folder / PLACE / name / "evaluation.json")
+    for key in ("sic", "closure", "excess", "clamped_fraction"):
+        np.testing.assert_equal(found[key], expected[key])

@@ -1,0 +1,68 @@
+"""Bring your own events: three features with foreign names, the mass in GeV, with labels and without."""
+
+import json
+
+import pandas as pd
+
+from infer.model import Model
+from tests.line.conftest import Ran
+
+WINDOW, VALIDATION = "3300-3700", "2700-3000"
+
+
+def test_with_labels_everything_is_there(killed: Ran) -> None:
+    assert killed.done.returncode == 0, killed.done.stderr
+    results = pd.read_csv(killed.folder / "report" / "results.csv")
+    assert set(results[results["metric"] == "max_sic"]["method"]) == {"cathode", "cwola"}
+    assert "signal region 3300-3700 GeV" in (killed.folder / "report" / "index.html").read_text()
+    opened = Model(killed.folder / WINDOW / "n100" / "s1" / "cathode" / "template.onnx")
+    assert opened.outputs["features"].columns == ("width", "n_tracks", "charge")
+    assert opened.inputs["condition"].columns == ("m_vis",)
+    assert opened.units()["m_vis"] == "GeV"
+
+
+def test_without_labels_the_run_finishes(unlabelled: Ran) -> None:
+    assert unlabelled.done.returncode == 0, unlabelled.done.stderr
+    assert "closure AUC" in unlabelled.done.stdout
+
+
+def test_without_labels_there_is_what_needs_no_truth(unlabelled: Ran) -> None:
+    results = pd.read_csv(unlabelled.folder / "report" / "results.csv")
+    assert not results["metric"].str.contains("sic").any()
+    closed = results[results["metric"] == "closure_auc"]
+    assert set(zip(closed["window"], closed["method"], strict=True)) == {(VALIDATION, "cathode")}
+    controls = results[results["metric"].isin(["closure_floor", "closure_sidebands"])]
+    assert set(controls["window"]) == {VALIDATION}
+    excess = results[results["metric"] == "excess_0.01"]
+    assert sorted(zip(excess["window"], excess["method"], strict=True)) == [
+        (VALIDATION, "cathode"),
+        (WINDOW, "cathode"),
+    ]
+    assert excess["value"].abs().max() < 10
+    assert {"fit_seconds", "peak_memory_mib"} <= set(results["metric"])
+    timed = pd.read_csv(unlabelled.folder / "report" / "throughput.csv")
+    assert set(zip(timed["method"], timed["role"], strict=True)) == {
+        ("cathode", "template"), ("cathode", "score"), ("cwola", "score")}  # fmt: skip
+
+
+def test_the_report_says_why_the_rest_is_missing(unlabelled: Ran) -> None:
+    page = (unlabelled.folder / "report" / "index.html").read_text()
+    assert "their labels are not known" in page
+    assert "Without labels" in page
+    cell = unlabelled.folder / WINDOW / "observed" / "s1"
+    evaluation = json.loads((cell / "cathode" / "evaluation.json").read_text())
+    assert evaluation["sic"] is None
+    assert evaluation["sic_missing"] == "the events have no labels"
+    assert "validation window" in evaluation["closure_missing"]
+    template_free = json.loads((cell / "cwola" / "evaluation.json").read_text())
+    assert template_free["excess"] is None
+    assert "need a template" in template_free["excess_missing"]
+
+
+def test_the_validation_window_never_sees_the_signal_region(unlabelled: Ran) -> None:
+    from benchmarks import task
+
+    the_task = task.read(unlabelled.folder / VALIDATION / "observed" / "s1" / "task.h5")
+    mass = the_task.events("data").mass
+    assert not ((mass > 3300) & (mass < 3700)).any()
+    assert ((mass > 2700) & (mass < 3000)).sum() == the_task.attributes["data_in_window"]

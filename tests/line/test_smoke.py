@@ -1,0 +1,295 @@
+"""The smoke suite from beginning to end: files, exported graphs, MLflow, report."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import grid, methods, task
+from benchmarks.methods import CATALOGUE
+from export import gates
+from export.cell import example, parts
+from infer import events, model
+from infer.model import Model
+from tests.line.conftest import Ran, run
+from train import ports, saved, tracking
+
+PLACE = "3.3-3.7/n300/s1"
+METHODS = [name for name, entry in CATALOGUE.items() if not entry.shared]
+GRAPHS = [(name, role) for name in METHODS for role in CATALOGUE[name].roles]
+
+
+def test_it_runs_to_the_end_and_prints_the_table(smoke: Ran) -> None:
+    assert smoke.done.returncode == 0, smoke.done.stderr
+    for name in METHODS:
+        assert CATALOGUE[name].title in smoke.done.stdout
+    assert smoke.done.stdout.splitlines()[-1] == f"report: {smoke.folder / 'report' / 'index.html'}"
+
+
+def test_every_method_of_the_catalogue_is_in_it(smoke: Ran) -> None:
+    assert list(smoke.suite["methods"]) == METHODS
+    for name in METHODS:
+        assert (smoke.folder / PLACE / name / "evaluation.json").exists()
+
+
+# Exported files
+
+
+@pytest.mark.parametrize(("method", "role"), GRAPHS)
+def test_exported_files_stand_on_their_own(method: str, role: str, smoke: Ran) -> None:
+    path = smoke.folder / PLACE / method / f"{role}.onnx"
+    graph = onnx.load(path, load_external_data=False)
+    gates.check_graph(graph, path)
+    domains = {node.domain for node in gates._nodes(graph.graph)}
+    assert domains <= {"", "ai.onnx.ml"}
+    assert not graph.functions
+    assert not any(
+        node.op_type.startswith(("Random", "Multinomial", "Bernoulli")) for node in gates._nodes(graph.graph)
+    )
+    opened = Model(path)
+    told = opened.metadata
+    assert (opened.role, told["method"]) == (role, method)
+    assert (told["window"], told["injection"], told["seed"]) == ([3.3, 3.7], "n300", "1")
+    assert all(told[key] for key in ("inputs", "outputs", "settings", "dataset_sha256", "code", "versions", "licence"))
+    assert (
+        (told["flop_per_event"] is None) == told["cpu_only"] == (role == "score" and method not in ("anode", "ranode"))
+    )
+    (worst,) = model.check(path).values()
+    assert worst <= 1
+
+
+@pytest.mark.parametrize(("method", "role"), GRAPHS)
+def test_exported_files_are_the_fit(method: str, role: str, smoke: Ran) -> None:
+    """ONNX Runtime against the module, or the trees, at several batch sizes."""
+    folder = smoke.folder / PLACE / method
+    fit, opened = saved.load(folder / "model.pt"), Model(folder / f"{role}.onnx")
+    (part,) = (part for part in parts(fit) if part.stem == role)
+    feeds = example(fit, task.read(folder.parent / "task.h5"), part, 3000)
+    parity = opened.metadata["parity"]
+    for size in (1, 2, 999, 3000):
+        batch = {name: np.ascontiguousarray(values[-size:]) for name, values in feeds.items()}
+        (found,) = opened.run(batch).values()
+        if isinstance(part.source, torch.nn.Module):
+            expected = ports.run(
+                part.source, {name: torch.from_numpy(values) for name, values in batch.items()}
+            ).numpy()
+        else:
+            expected = part.source.predict(batch["features"])[:, None]
+        assert model.deviation(found, expected, np.asarray(parity["atol"]), parity["rtol"]) <= 1
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if "template" in CATALOGUE[name].roles])
+def test_templates_are_those_of_the_training(method: str, smoke: Ran) -> None:
+    folder = smoke.folder / PLACE / method
+    the_task = task.read(smoke.folder / PLACE / "task.h5")
+    names = ["m_jj", *the_task.features]
+    made, drawn = (events.read(folder / name, names) for name in ("template.h5", "template_torch.h5"))
+    assert len(made["m_jj"]) == 4 * the_task.attributes["data_in_window"]
+    np.testing.assert_array_equal(made["m_jj"], drawn["m_jj"])
+    for name in the_task.features:
+        np.testing.assert_allclose(made[name], drawn[name], atol=1e-3 * drawn[name].std())
+
+
+# MLflow
+
+
+@pytest.fixture(scope="module")
+def store(smoke: Ran) -> Any:
+    return tracking.client(tracking.tracking_uri(smoke.runs))
+
+
+@pytest.fixture(scope="module")
+def mlflow_runs(smoke: Ran, store: Any) -> dict[str, Any]:
+    """The suite's runs by method."""
+    experiment = store.get_experiment_by_name("smoke")
+    found = store.search_runs([experiment.experiment_id], max_results=1000)
+    assert len(found) == len(CATALOGUE)
+    return {found_run.data.tags["method"]: found_run for found_run in found}
+
+
+def test_every_cell_is_one_finished_run(smoke: Ran, mlflow_runs: dict[str, Any]) -> None:
+    cells = list(smoke.suite.cells(shared=True))
+    assert sorted(cell.method for cell in cells) == sorted(mlflow_runs)
+    for cell in cells:
+        found = mlflow_runs[cell.method]
+        assert found.info.status == "FINISHED"
+        assert found.info.end_time > found.info.start_time
+        tags = found.data.tags
+        assert (tags["window"], tags["injection"], tags["seed"]) == (cell.window, cell.injection, cell.seed)
+        assert tags["code"]
+        assert found.data.params["dataset_sha256"]
+        (data,) = found.inputs.dataset_inputs
+        assert found.data.params["dataset_sha256"].startswith(data.dataset.digest)
+
+
+@pytest.mark.parametrize("method", CATALOGUE)
+def test_a_run_holds_the_numbers_of_its_cell(method: str, smoke: Ran, mlflow_runs: dict[str, Any]) -> None:
+    folder, numbers = smoke.folder / PLACE / method, mlflow_runs[method].data.metrics
+    fit = json.loads((folder / "fit.json").read_text())
+    assert numbers["fit_seconds"] == pytest.approx(fit["seconds"])
+    assert numbers["peak_memory_mib"] > 0
+    if CATALOGUE[method].shared:
+        return
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert numbers["max_sic"] == pytest.approx(evaluation["sic"]["maximum"])
+    assert numbers["auc"] == pytest.approx(evaluation["sic"]["auc"])
+    for role in CATALOGUE[method].roles:
+        timings = json.loads((folder / f"timing_{role}.json").read_text())
+        for scope in ("graph", "host", "file"):
+            rates = [row["events_per_second"] for row in timings if row["scope"] == scope]
+            assert numbers[f"throughput.{role}.{scope}"] == pytest.approx(max(rates))
+    assert ("closure_auc" in numbers) == ("template" in CATALOGUE[method].roles)
+    if "closure_auc" in numbers:
+        assert numbers["closure_auc"] == pytest.approx(evaluation["closure"]["auc"])
+
+
+def test_curves_of_the_training_are_kept(store: Any, mlflow_runs: dict[str, Any]) -> None:
+    for method, key in (("sideband", "sideband.loss_0"), ("ranode", "signal.validation"), ("transit", "morph.loss_1")):
+        points = store.get_metric_history(mlflow_runs[method].info.run_id, key)
+        assert [point.step for point in points] == [1, 2]
+
+
+@pytest.mark.parametrize(("method", "role"), GRAPHS)
+def test_every_exported_file_is_registered(
+    method: str, role: str, smoke: Ran, store: Any, mlflow_runs: dict[str, Any], tmp_path: Path
+) -> None:
+    (version,) = store.search_model_versions(f"name = '{method}-{role}'")
+    run_id = mlflow_runs[method].info.run_id
+    assert version.run_id == run_id
+    aliased = store.get_model_version_by_alias(f"{method}-{role}", "smoke_3_3_3_7_n300_s1")
+    assert aliased.version == version.version
+    folder = Path(store.download_artifacts(run_id, role, str(tmp_path)))
+    for name in (f"{role}.onnx", "check.npz"):
+        assert (folder / name).read_bytes() == (smoke.folder / PLACE / method / name).read_bytes()
+    assert version.source.endswith(f"/{role}")
+
+
+def test_figures_and_records_lie_with_their_run(store: Any, mlflow_runs: dict[str, Any]) -> None:
+    for method in METHODS:
+        run_id = mlflow_runs[method].info.run_id
+        (figure,) = store.list_artifacts(run_id, "figures")
+        assert figure.path.endswith(f"{method}_sic.png")
+        records = {Path(file.path).name for file in store.list_artifacts(run_id, "records")}
+        assert records >= {"fit.json", "export.json", "evaluation.json", "timing_score.json"}
+
+
+# The report
+
+
+class Sources(HTMLParser):
+    """Everything a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.found += [str(given[name]) for name in ("src", "srcset", "data", "poster") if name in given]
+        if tag == "link":
+            self.found.append(str(given.get("href")))
+        if tag == "script" or "style" in given:
+            self.found += re.findall(r"url\(([^)]*)\)", given.get("style") or "")
+
+
+def test_the_report_is_one_page_that_fetches_nothing(smoke: Ran) -> None:
+    page = (smoke.folder / "report" / "index.html").read_text()
+    sources = Sources()
+    sources.feed(page)
+    assert len(sources.found) >= 6
+    assert all(source.startswith("data:") for source in sources.found)
+    style = "".join(re.findall(r"<style[^>]*>(.*?)</style>", page, re.DOTALL))
+    assert "@import" not in style
+    assert not [url for url in re.findall(r"url\(([^)]*)\)", style) if not url.strip("'\"").startswith("data:")]
+    for entry in (*CATALOGUE.values(), *methods.ABSENT.values()):
+        assert entry.shared or entry.title in page
+    for stem in ("headline", "sic_3.3-3.7", "closure_3.3-3.7", "throughput", "cost"):
+        for kind in ("png", "svg"):
+            assert (smoke.folder / "report" / "figures" / f"{stem}.{kind}").stat().st_size > 1000
+
+
+def test_tables_are_tidy(smoke: Ran) -> None:
+    tables = {path.stem: pd.read_csv(path) for path in (smoke.folder / "report").glob("*.csv")}
+    assert tables.keys() == {"results", "sic_curves", "throughput", "compare"}
+    for table in tables.values():
+        assert len(table) > 0
+        assert not [name for name in table.columns if name.startswith("Unnamed")]
+        assert not table.duplicated().any()
+    results = tables["results"]
+    keys = ["suite", "window", "injection", "seed", "method", "metric", "note"]
+    assert not results.duplicated(keys).any()
+    assert results["code"].notna().all()
+    scored = results[results["metric"] == "sic_1e-3"]
+    assert sorted(scored["method"]) == sorted(METHODS)
+    closed = results[results["metric"] == "closure_auc"]
+    assert sorted(closed["method"]) == ["cathode", "transit"]
+    assert closed["value"].between(0.4, 1).all()
+    assert {"closure_floor", "closure_sidebands"} <= set(results["metric"])
+    timed = tables["throughput"].groupby(["method", "role"])["scope"].agg(set)
+    assert set(timed.index) == set(GRAPHS)
+    assert all(scopes == {"graph", "host", "file"} for scopes in timed)
+    assert (tables["throughput"]["events_per_second"] > 0).all()
+    compared = tables["compare"].groupby(["method", "role"])["engine"].agg(set)
+    assert set(compared.index) == {
+        ("cathode", "template"), ("transit", "template"), ("anode", "score"), ("ranode", "score")}  # fmt: skip
+    assert all(engines >= {"onnxruntime", "torch eager"} for engines in compared)
+    for name in METHODS:
+        assert (tables["sic_curves"]["method"] == name).any()
+
+
+# Once more
+
+
+def jobs(ran: Ran) -> set[str]:
+    """The steps that Snakemake would run now."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(grid.SNAKEFILE), "--directory", str(ran.folder)]
+    command += ["--nolock", "--nocolor", "--dry-run", "--rerun-triggers", "mtime", "params", "input", "--cores", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE)) - {"everything"}
+
+
+def mtimes(ran: Ran) -> dict[str, int]:
+    paths = [path for path in ran.folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
+    kept = {str(path.relative_to(ran.folder)): path.stat().st_mtime_ns for path in paths}
+    return {name: time for name, time in kept.items() if name not in ("snakemake.log", ".owner")}
+
+
+def test_a_second_run_does_nothing(smoke: Ran, store: Any, mlflow_runs: dict[str, Any]) -> None:
+    before = mtimes(smoke)
+    again = run("smoke", smoke.runs)
+    assert again.done.returncode == 0, again.done.stderr
+    assert mtimes(again) == before
+    experiment = store.get_experiment_by_name("smoke")
+    after = store.search_runs([experiment.experiment_id], max_results=1000)
+    assert {one.info.run_id for one in after} == {one.info.run_id for one in mlflow_runs.values()}
+    assert all(one.info.status == "FINISHED" for one in after)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        (
+            "cathode/template.onnx",
+            "export_cathode template_cathode score_cathode evaluate_cathode throughput_template_cathode "
+            "throughput_score_cathode compare_template_cathode report",
+        ),
+        ("supervised/scores.h5", "score_supervised evaluate_supervised report"),
+    ],
+)
+def test_only_what_depends_on_a_missing_file_is_made_again(name: str, steps: str, smoke: Ran) -> None:
+    path = smoke.folder / PLACE / name
+    aside = path.with_suffix(".aside")
+    path.rename(aside)
+    try:
+        assert jobs(smoke) == set(steps.split())
+    finally:
+        aside.rename(path)

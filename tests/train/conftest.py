@@ -1,0 +1,72 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+
+from benchmarks import methods, suite
+from train.cell import fit_cell
+from train.run import Run
+from train.tracking import Record
+
+CELL = {
+    "suite": "test",
+    "method": "toy",
+    "window": "3.3-3.7",
+    "injection": "n0",
+    "seed": "s1",
+    "settings": {"width": 8, "training": {"epochs": 2}},
+    "dataset": "toy events",
+    "dataset_sha256": "0" * 64,
+}
+
+
+NewRun = Callable[..., Run]
+FitOf = Callable[[str, Path, Path], Path]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Results are bitwise the same at a fixed number of threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> NewRun:
+    """Makes the surroundings of a fit; the same folder again is the same fit gone on with."""
+
+    def make(folder: str = "run", checkpoint_seconds: float = 0.0) -> Run:
+        place = tmp_path / folder
+        record = Record(place, CELL)
+        return Run("toy", 1, torch.device("cpu"), place / "checkpoints", record, checkpoint_seconds)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fit_of() -> FitOf:
+    """Fits a method as the smoke suite would, after the shared fits it stands on; returns model.pt."""
+    smoke = suite.load("smoke")
+
+    def fit(method: str, task: Path, out: Path) -> Path:
+        needs = {name: fit(name, task, out) for name in methods.get(method).needs}
+        if not (out / method / "model.pt").exists():
+            settings = smoke.settings(method)
+            fit_cell(method, task, out / method, settings, smoke["classifier"], needs, folds=2)
+        return out / method / "model.pt"
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def unlabelled_task(small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small task as somebody without the truth would have it."""
+    path = tmp_path_factory.mktemp("unlabelled") / "task.h5"
+    path.write_bytes(small_task.read_bytes())
+    with h5py.File(path, "a") as file:
+        for group in ("truth", "reference", "test"):
+            del file[group]
+        for name in ("injection", "signal_in_window", "background_in_window", "significance"):
+            del file.attrs[name]
+    return path

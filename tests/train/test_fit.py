@@ -1,0 +1,279 @@
+import copy
+import random as randomness
+import signal
+import subprocess
+import sys
+import time
+from itertools import chain
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.suite import load
+from infer.errors import GateFailed
+from tests.train.conftest import NewRun
+from tests.train.fits import same
+from train.cell import fit_cell
+from train.fit import Batch, Player, Training, _clip, fit, schedule
+from train.nets.flow import Flow, FlowSettings
+from train.run import Run
+
+# One step an epoch, every event in it, no averaging.
+STEP = Training(epochs=50, batch=8, learning_rate=0.1, validation=0.5, patience=3, ema=0.0, clip=1e9)
+
+
+class Climber(nn.Module):
+    """Rises by the learning rate at every step of Adam; best on the held-out events where it meets its goal."""
+
+    def __init__(self, goals: list[float]) -> None:
+        super().__init__()
+        self.height = nn.Parameter(torch.zeros(len(goals)))
+        self.goals = torch.tensor(goals)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return -self.height if self.training else (self.height - self.goals).square()
+
+
+def climb(goals: list[float], training: Training, run: Run) -> tuple[Climber, object]:
+    model = Climber(goals)
+    player = Player([model.height], lambda model, batch: model.loss(batch))
+    return model, fit("climb", model, [player], [torch.zeros(16, 1)], training, run, len(goals))
+
+
+def test_stops_after_the_patience_and_keeps_the_best(new_run: NewRun) -> None:
+    model, progress = climb([0.32], STEP, new_run())
+    assert progress.best_epoch == [2]
+    assert progress.epoch == 2 + 1 + STEP.patience
+    assert model.height.item() == pytest.approx(0.3, abs=1e-5)
+    assert progress.best[0] == pytest.approx(0.02**2, rel=1e-3)
+    assert not model.training
+
+
+def test_each_member_keeps_its_own_best_epoch(new_run: NewRun) -> None:
+    model, progress = climb([0.12, 0.52, 0.28], STEP, new_run())
+    assert progress.best_epoch == [0, 4, 2]
+    assert progress.epoch == 4 + 1 + STEP.patience
+    torch.testing.assert_close(model.height.detach(), torch.tensor([0.1, 0.5, 0.3]), atol=1e-5, rtol=0)
+
+
+def test_without_patience_the_last_epoch_is_kept(new_run: NewRun) -> None:
+    training = Training(epochs=6, batch=8, learning_rate=0.1, validation=0.5, patience=None, ema=0.0)
+    model, progress = climb([0.1], training, new_run())
+    assert progress.epoch == 6
+    assert model.height.item() == pytest.approx(0.6, abs=1e-5)
+
+
+def test_averaged_weights_are_the_ones_kept(new_run: NewRun) -> None:
+    training = Training(epochs=12, batch=8, learning_rate=0.1, validation=0.5, patience=None, ema=0.4)
+    model, _ = climb([9.0], training, new_run())
+    average = 0.1
+    for step in range(2, 13):
+        decay = min(0.4, step / (step + 9))  # the memory grows with the first steps
+        average = decay * average + (1 - decay) * 0.1 * step
+    assert model.height.item() == pytest.approx(average, abs=1e-5)
+
+
+def test_a_loss_that_is_not_finite_fails_the_fit(new_run: NewRun) -> None:
+    model = Climber([0.0])
+    player = Player([model.height], lambda model, batch: model.height.log() * 0 + model.height / 0)
+    with pytest.raises(GateFailed, match="epoch 0; lower the learning rate"):
+        fit("climb", model, [player], [torch.zeros(16, 1)], STEP, new_run())
+
+
+def test_schedules() -> None:
+    assert [schedule("constant", share) for share in (0.0, 1.0)] == [1.0, 1.0]
+    assert schedule("cosine", 0.0) < 0.02
+    assert schedule("cosine", 0.5) == pytest.approx(0.5)
+    assert schedule("cosine", 1.0) == pytest.approx(0, abs=1e-6)
+    assert [schedule("halving", share) for share in (0.0, 0.2, 0.6, 0.8, 0.9)] == [1, 0.5, 0.25, 0.125, 0.0625]
+
+
+def flows(members: int = 1) -> Flow:
+    torch.manual_seed(11)
+    return Flow(2, 1, FlowSettings(couplings=2, hidden=8, layers=1, bins=4, bound=5.0), members)
+
+
+def toy_events() -> list[Tensor]:
+    random = torch.Generator().manual_seed(4)
+    return [torch.randn(400, 2, generator=random), torch.rand(400, 1, generator=random)]
+
+
+def likelihood(model: Flow, batch: Batch) -> Tensor:
+    x, condition = batch.rows
+    return -model.log_density(x.transpose(1, 2), condition.transpose(1, 2)).mean(1)
+
+
+SHORT = Training(epochs=5, batch=50, learning_rate=1e-2, validation=0.25, patience=50, ema=0.9)
+
+
+def test_members_do_not_know_each_other(new_run: NewRun) -> None:
+    """What one member does, a diverging one included, changes nothing of another's training."""
+    results = []
+    for attempt, spoil in enumerate((0.0, 100.0)):
+        model = flows(members=2)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter[1] += spoil * torch.rand(parameter[1].shape, generator=torch.Generator().manual_seed(1))
+        fit(
+            "pair", model, [Player(list(model.parameters()), likelihood)], toy_events(), SHORT, new_run(str(attempt)), 2
+        )
+        results.append(model.state_dict())
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name][0], value[0], atol=1e-6, rtol=1e-5)
+        assert not torch.equal(results[1][name][1], value[1])
+
+
+def test_gradients_are_limited_member_by_member() -> None:
+    parameters = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(2, 1))]
+    parameters[0].grad = torch.tensor([[3.0, 0.0, 0.0], [0.03, 0.0, 0.0]])
+    parameters[1].grad = torch.tensor([[4.0], [0.04]])
+    _clip(parameters, 0.5, members=2)
+    torch.testing.assert_close(parameters[0].grad[:, 0], torch.tensor([0.3, 0.03]), rtol=1e-4, atol=0)
+    torch.testing.assert_close(parameters[1].grad[:, 0], torch.tensor([0.4, 0.04]), rtol=1e-4, atol=0)
+
+
+def test_every_epoch_has_its_own_order_and_spares_the_held_out_events(new_run: NewRun) -> None:
+    seen: dict[bool, list[list[int]]] = {True: [], False: []}
+
+    def loss(model: Climber, batch: Batch) -> Tensor:
+        seen[model.training] += [rows[:, 0].int().tolist() for rows in batch.rows[0]]
+        return model.loss(batch)
+
+    model = Climber([9.0, 9.0])
+    training = Training(epochs=2, batch=10, validation=0.25, patience=5)
+    fit("order", model, [Player([model.height], loss)], [torch.arange(40.0)[:, None]], training, new_run(), 2)
+    for member in range(2):
+        batches = seen[True][member::2]
+        epochs = list(chain(*batches[:3])), list(chain(*batches[3:]))
+        assert epochs[0] != epochs[1]
+        held_out = seen[False][member]
+        for epoch in epochs:
+            assert sorted(epoch + held_out) == list(range(40))
+    assert sorted(seen[False][0]) != sorted(seen[False][1])
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Rivals(nn.Module):
+    """Two players that share a batch's random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flow, self.other = flows(), nn.Linear(2, 1)
+
+
+def rivals_players(model: Rivals, calls: list[int], stop: int | None) -> list[Player]:
+    def first(model: Rivals, batch: Batch) -> Tensor | None:
+        calls[0] += 1
+        if calls[0] == stop:
+            raise Interrupted
+        if batch.epoch == 1:  # a player may pass
+            return None
+        noise = torch.rand(batch.rows[0][0].shape, generator=batch.random)
+        return (model.other(batch.rows[0][0]) - noise).square().mean()[None]
+
+    return [
+        Player(list(model.other.parameters()), first),
+        Player(list(model.flow.parameters()), lambda model, batch: likelihood(model.flow, batch)),
+    ]
+
+
+@pytest.mark.parametrize("stops", [[1], [2], [7], [13, 1, 9], [28]])
+def test_a_fit_gone_on_with_is_bitwise_an_unbroken_one(new_run: NewRun, stops: list[int]) -> None:
+    training = Training(epochs=5, batch=50, learning_rate=1e-2, schedule="cosine", validation=0.25, patience=None)
+
+    def attempt(folder: str, stop: int | None) -> tuple[Rivals, object, int]:
+        torch.manual_seed(3)
+        model, calls = Rivals(), [0]
+        progress = fit("rivals", model, rivals_players(model, calls, stop), toy_events(), training, new_run(folder))
+        return model, progress, calls[0]
+
+    whole, expected, total = attempt("whole", None)
+    for stop in stops:
+        with pytest.raises(Interrupted):
+            attempt("broken", stop)
+    found, progress, calls = attempt("broken", None)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    assert progress.history == expected.history
+    per_epoch = total // training.epochs
+    assert calls == total - per_epoch * sum((stop - 1) // per_epoch for stop in stops)
+
+
+def test_a_finished_fit_is_not_done_again(new_run: NewRun) -> None:
+    model = flows()
+    fit("flow", model, [Player(list(model.parameters()), likelihood)], toy_events(), SHORT, new_run())
+    again = flows()
+
+    def never(model: Flow, batch: Batch) -> Tensor:
+        raise Interrupted
+
+    fit("flow", again, [Player(list(again.parameters()), never)], toy_events(), SHORT, new_run())
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+def test_a_torn_checkpoint_of_a_kill_while_writing_is_passed_over(new_run: NewRun) -> None:
+    run = new_run()
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    (run.checkpoints / ".flow.pt.tmp").write_bytes(b"half a checkpoint")
+    model, reference = flows(), flows()
+    fit("flow", model, [Player(list(model.parameters()), likelihood)], toy_events(), SHORT, run)
+    fit("flow", reference, [Player(list(reference.parameters()), likelihood)], toy_events(), SHORT, new_run("other"))
+    for name, value in reference.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+
+
+def test_comparison_of_fits_sees_one_bit() -> None:
+    one = {"a": [torch.ones(3)], "b": 1}
+    other = copy.deepcopy(one)
+    assert same(one, other)
+    other["a"][0][1] = np.nextafter(np.float32(1), np.float32(2)).item()
+    assert not same(one, other)
+
+
+def test_kill_9_at_any_moment_changes_nothing(small_task: Path, tmp_path: Path) -> None:
+    """A real process, killed once in the morph's training and once among the classifiers, then left to finish."""
+    suite = tmp_path / "kill.yaml"
+    suite.write_text(
+        "about: killed\ndataset: {source: dijets}\nmass_range: [2.3, 5.0]\nwindows: [[3.3, 3.7]]\ninjections: [600]\n"
+        "seeds: [1]\nclassifier: {members: 4, iterations: 10, bins: 31}\nexcess: {folds: 2}\n"
+        "methods:\n  transit:\n    {hidden: 16, critic_hidden: 16, generator_epochs: 1, "
+        "training: {epochs: 5, batch: 512, learning_rate: 1.0e-3, ema: 0.9}}\n"
+    )
+
+    def command(out: Path) -> list[str]:
+        given = ["--suite", str(suite), "--task", str(small_task), "--out", str(out), "--log", "later"]
+        return [sys.executable, "-m", "train", "fit", "transit", *given, "--checkpoint-seconds", "0"]
+
+    the_suite = load(suite)
+    fit_cell("transit", small_task, tmp_path / "whole", the_suite.settings("transit"), the_suite["classifier"], {}, 2)
+    broken = tmp_path / "broken"
+    for landmark in ("morph.pt", "fold0-0.npz"):
+        wait = randomness.uniform(0, 0.2)
+        process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (broken / "checkpoints" / landmark).exists():
+            assert process.poll() is None, "finished before its landmark"
+            time.sleep(0.005)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, f"finished within {wait} s"
+        assert not (broken / "model.pt").exists()
+    done = subprocess.run(command(broken), check=True, capture_output=True, text=True)
+    assert "morph fitted" in done.stdout
+    fits = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "broken")]
+    assert same(*fits)
+    with (
+        h5py.File(tmp_path / "whole" / "template_torch.h5") as whole,
+        h5py.File(broken / "template_torch.h5") as resumed,
+    ):
+        assert whole.keys() == resumed.keys()
+        for name in whole:
+            assert whole[name][:].tobytes() == resumed[name][:].tobytes()
+    assert not (broken / "checkpoints").exists()

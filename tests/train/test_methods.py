@@ -1,0 +1,260 @@
+import ast
+import dataclasses
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import datasets, task
+from benchmarks.methods import CATALOGUE
+from infer import events
+from infer.errors import BadInput
+from tests.train.conftest import FitOf, NewRun
+from tests.train.fits import same
+from train import methods, ports, saved
+from train.cell import fit_cell
+from train.fit import Training
+from train.methods import cwola, iad, ranode, supervised, transit
+from train.nets.flow import ConditionalDensity, FlowSettings
+from train.trees import TreeEnsemble
+
+METHODS = [name for name, entry in CATALOGUE.items() if not entry.shared]
+
+
+@pytest.fixture(scope="session")
+def fits(fit_of: FitOf, small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every method of the catalogue fitted on the small task: model.pt by name."""
+    out = tmp_path_factory.mktemp("fits")
+    return {name: fit_of(name, small_task, out) for name in CATALOGUE}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_method_is_one_file_of_its_own(name: str) -> None:
+    file = methods.load(name)
+    assert dataclasses.is_dataclass(file.Settings)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        file.Settings().anything = 1
+    for function in (file.build, file.fit):
+        assert function.__doc__
+    imported = [node.module for node in ast.walk(ast.parse(Path(file.__file__).read_text()))
+                if isinstance(node, ast.ImportFrom)]  # fmt: skip
+    assert not [module for module in imported if module and module.startswith("train.methods.")]
+    assert (CATALOGUE[name].paper or "reference") in (file.__doc__ or "") or CATALOGUE[name].truth
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_fit_has_the_roles_of_the_catalogue(name: str, fits: dict[str, Path]) -> None:
+    fit, entry = saved.load(fits[name]), CATALOGUE[name]
+    if entry.shared:
+        assert fit.modules.keys() == {"density"}
+        assert fit.classifier is None
+        return
+    roles = [*fit.modules, *(["score"] if fit.classifier is not None else [])]
+    assert sorted(roles) == sorted(entry.roles)
+    assert len(fit.folds) == (2 if "template" in entry.roles else 0)
+    for role, module in fit.modules.items():
+        wanted = ports.inputs(module, 5)
+        assert ("source" in wanted) == (entry.source is not None)
+        feeds = {key: torch.rand(7, width) for key, width in wanted.items()}
+        result = ports.run(module, feeds)
+        assert result.shape == (7, 5 if role == "template" else 1)
+        assert torch.isfinite(result).all()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if not entry.truth])
+def test_only_references_read_the_truth(
+    name: str, fits: dict[str, Path], fit_of: FitOf, unlabelled_task: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Without any truth in the file the fit is bitwise the same; so it is deterministic too."""
+    again = fit_of(name, unlabelled_task, tmp_path_factory.getbasetemp() / "blind")
+    one, other = (torch.load(path, weights_only=True) for path in (fits[name], again))
+    del one["task"], other["task"]
+    assert same(one, other)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry.truth])
+def test_references_are_deterministic_and_refuse_a_task_without_truth(
+    name: str, fits: dict[str, Path], fit_of: FitOf, small_task: Path, unlabelled_task: Path, tmp_path: Path
+) -> None:
+    again = fit_of(name, small_task, tmp_path)
+    assert same(*(torch.load(path, weights_only=True) for path in (fits[name], again)))
+    with pytest.raises(BadInput, match=f"'{name}' is a reference"):
+        fit_cell(name, unlabelled_task, tmp_path / "refused", {}, {}, {})
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize("name", ["cathode", "transit"])
+def test_a_training_template_has_the_target_masses_and_lies_in_the_fitted_range(
+    name: str, fits: dict[str, Path], small_task: Path
+) -> None:
+    the_task = task.read(small_task)
+    made = events.read(fits[name].parent / "template_torch.h5", ["m_jj", *the_task.features])
+    np.testing.assert_array_equal(made["m_jj"], events.read(small_task, ["target_mass"])["target_mass"])
+    ranges = saved.load(fits[name]).fitted_range["template"]
+    for feature, (low, high) in ranges.items():
+        margin = 1e-5 * (high - low)
+        assert low - margin <= made[feature].min() < made[feature].max() <= high + margin
+
+
+def test_a_method_that_stands_on_another_asks_for_it(small_task: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"--needs sideband=MODEL\.PT"):
+        fit_cell("cathode", small_task, tmp_path, {}, {}, {})
+
+
+def test_cwola_takes_the_strips_beside_the_window(small_task: Path) -> None:
+    the_task = task.read(small_task)
+    contrast = cwola.fit(the_task, cwola.Settings(strip=0.5), {}, None).contrast
+    mass = the_task.events("data").mass
+    lower, upper = ((mass > 3.1) & (mass <= 3.3)).sum(), ((mass >= 3.7) & (mass < 3.9)).sum()
+    assert lower != upper
+    assert len(contrast.negative) == lower + upper
+    assert contrast.weight[:lower].sum() == pytest.approx(contrast.weight[lower:].sum())
+    with pytest.raises(BadInput, match=r"methods\.cwola\.strip"):
+        cwola.fit(the_task, cwola.Settings(strip=1e-6), {}, None)
+
+
+def test_references_take_true_background_and_true_signal(small_task: Path) -> None:
+    the_task = task.read(small_task)
+    reference, data = the_task.events("reference"), the_task.events("data")
+    ideal = iad.fit(the_task, iad.Settings(), {}, None).contrast
+    full = supervised.fit(the_task, supervised.Settings(), {}, None).contrast
+    np.testing.assert_array_equal(ideal.positive, data.features[the_task.inside(data)])
+    for contrast in (ideal, full):
+        np.testing.assert_array_equal(contrast.negative, reference.features[reference.label == 0])
+    np.testing.assert_array_equal(full.positive, reference.features[reference.label == 1])
+
+
+# R-ANODE
+
+
+def mixture(members: int = 3, dtype: torch.dtype = torch.float64) -> ranode.Mixture:
+    torch.manual_seed(2)
+    flow = FlowSettings(couplings=2, hidden=8, layers=1, bins=4, bound=5.0)
+    model = ranode.Mixture(2, ranode.Settings(flow=flow, members=members)).to(dtype)
+    with torch.no_grad():
+        model.mass.normal_(0, 0.5)
+    return model
+
+
+def toy_rows(events: int) -> tuple[torch.Tensor, ...]:
+    random = torch.Generator().manual_seed(5)
+    x = torch.randn(1, 2, events, generator=random).double()
+    position = torch.rand(3, events, generator=random).double() * 2 - 1
+    return x, position[:1, None], position, -torch.rand(3, events, generator=random).double() * 5
+
+
+def test_gain_is_the_log_of_the_mixture_over_the_background() -> None:
+    model = mixture()
+    x, condition, position, log_background = toy_rows(60)
+    w = torch.sigmoid(model.fraction)[:, None]
+    signal = (model.flow.log_density(x, condition) + model.log_mass_density(position)).exp()
+    background = log_background.exp()
+    expected = torch.log(w * signal + (1 - w) * background) - log_background
+    torch.testing.assert_close(model.gain(x, condition, position, log_background), expected, atol=1e-10, rtol=1e-10)
+
+
+def test_signal_mass_density_integrates_to_one() -> None:
+    model = mixture()
+    position = torch.linspace(-1, 1, 50_001, dtype=torch.float64).expand(3, -1)
+    with torch.no_grad():
+        density = model.log_mass_density(position).exp()
+    torch.testing.assert_close(torch.trapezoid(density, position), torch.ones(3).double(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("log_background", [-1e4, -50.0, 1e4])
+@pytest.mark.parametrize("log_odds", [-60.0, 0.0, 60.0])
+def test_gain_and_its_gradient_are_finite_at_the_extremes(log_background: float, log_odds: float) -> None:
+    model = mixture(dtype=torch.float32)
+    with torch.no_grad():
+        model.fraction.fill_(log_odds)
+    x = torch.tensor([[[0.0, 1e3, -1e3, 30.0], [0.0, 1e3, 0.0, 5.0]]])
+    position = torch.tensor([[-0.999, 0.0, 0.5, 1.0]]).expand(3, -1)
+    gain = model.gain(x, position[:1, None], position, torch.full((3, 4), log_background))
+    assert torch.isfinite(gain).all()
+    gain.sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+
+
+@pytest.fixture(scope="module")
+def gaussian_background() -> ConditionalDensity:
+    """A background known exactly: two standard Gaussians in the flow's own coordinates, whatever the mass."""
+    density = ConditionalDensity(2, FlowSettings(couplings=2, hidden=4, layers=1, bins=4, bound=5.0))
+    density.preprocess.low.fill_(0.0)
+    density.mass.fit(2.0, 5.0)
+    for coupling in density.flow.couplings:
+        for parameter in coupling.last.parameters():
+            parameter.data.zero_()
+    return density
+
+
+def toy_task(background: ConditionalDensity, signal: int, path: Path) -> task.Task:
+    random = np.random.default_rng(3)
+    mass = np.concatenate([random.uniform(2, 5, 24_000), random.normal(3.5, 0.03, signal)])
+    coordinates = random.normal(size=(len(mass), 2))
+    coordinates[24_000:] = random.normal((1.5, -1.5), 0.25, (signal, 2))
+    features = background.preprocess.inverse(torch.from_numpy(coordinates.T).float()).T.numpy()
+    units = {"m": "TeV", "x": "", "y": ""}
+    table = datasets.Events(mass.astype(np.float32), np.ascontiguousarray(features), None)
+    made = datasets.Dataset("m", ("x", "y"), units, table, None, None, "toy", "0" * 64)
+    task.make(made, task.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), path)
+    return task.read(path)
+
+
+def test_ranode_finds_the_signal_fraction(
+    gaussian_background: ConditionalDensity, new_run: NewRun, tmp_path: Path
+) -> None:
+    the_task = toy_task(gaussian_background, 300, tmp_path / "task.h5")
+    data = the_task.events("data")
+    inside = int(the_task.inside(data).sum())
+    settings = ranode.Settings(
+        FlowSettings(couplings=2, hidden=16, layers=1, bins=6, bound=5.0),
+        members=2,
+        training=Training(60, 256, 2e-2, validation=0.3, patience=20, ema=0.95),
+    )
+    needs = {"sideband": SimpleNamespace(settings=None, modules={"density": gaussian_background})}
+    fitted = ranode.fit(the_task, settings, needs, new_run())
+    assert fitted.numbers["signal_fraction"] == pytest.approx(300 / inside, rel=0.2)
+    at = gaussian_background.preprocess.inverse(torch.tensor([[1.5, 0.0], [-1.5, 0.0]])).T
+    on_signal, off_signal = fitted.modules["score"](at, torch.full((2, 1), 3.5))[:, 0].tolist()
+    assert on_signal > 2 > 0 > off_signal
+    assert math.isfinite(on_signal)
+
+
+# TRANSIT
+
+
+def test_transit_moves_a_feature_that_follows_the_mass(new_run: NewRun, tmp_path: Path) -> None:
+    random = np.random.default_rng(8)
+    mass = random.uniform(2, 5, 12_000)
+    own = random.normal(size=(12_000, 2)) * [0.3, 1.0]
+    features = np.stack([mass + own[:, 0], own[:, 1]], 1).astype(np.float32)
+    table = datasets.Events(mass.astype(np.float32), features, None)
+    units = {"m": "TeV", "x": "TeV", "y": ""}
+    made = datasets.Dataset("m", ("x", "y"), units, table, None, None, "toy", "0" * 64)
+    task.make(made, task.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), tmp_path / "task.h5")
+    settings = transit.Settings(
+        hidden=32,
+        critic_hidden=32,
+        critic_layers=2,
+        generator_epochs=2,
+        training=Training(12, 256, 2e-3, patience=None, ema=0.98, momentum=0.5),
+    )
+    fitted = transit.fit(task.read(tmp_path / "task.h5"), settings, {}, new_run())
+    morph = fitted.modules["template"].eval()
+    source = torch.tensor([[2.6, 0.5], [2.6, -0.5], [4.4, 0.5]])
+    at = torch.tensor([[2.6], [2.6], [4.4]])
+    with torch.no_grad():
+        stayed = morph(at, source, at)
+        moved = morph(torch.full((3, 1), 3.5), source, at)
+    torch.testing.assert_close(stayed, source, atol=0.25, rtol=0)
+    torch.testing.assert_close(moved[:, 0] - source[:, 0], torch.tensor([0.9, 0.9, -0.9]), atol=0.35, rtol=0)
+    assert (moved[:2, 1].diff() < 0).all()  # what tells events of one mass apart is kept
+
+
+def test_every_classifier_of_a_fit_saw_other_rows(fits: dict[str, Path]) -> None:
+    folds = saved.load(fits["cathode"]).folds
+    assert all(isinstance(fold, TreeEnsemble) for fold in folds)
+    assert not np.array_equal(folds[0].value, folds[1].value)
