@@ -155,7 +155,8 @@ def closure_overview(results: Results, window: str) -> Figure | None:
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.invert_yaxis()
     axes.set_xlabel("closure AUC, template against true background (0.5: no classifier can tell)")
-    figure.legend(fontsize=8, loc="outside upper center", ncols=2, frameon=False)
+    if floor is not None:
+        figure.legend(fontsize=8, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
@@ -256,7 +257,7 @@ def against_torch(results: Results) -> Figure | None:
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}×")
         axes.set_xlabel("events in one call")
-        axes.set_title(f"{threads} thread{'s' if threads > 1 else ''}", fontsize=10)
+        axes.set_title(f"{threads} thread{'s' if int(str(threads)) > 1 else ''}", fontsize=10)
     panels[0].set_ylabel("ONNX Runtime / torch")
     panels[0].legend(fontsize=8, frameon=False, title="over eager; dotted: over compiled", title_fontsize=8)
     return figure

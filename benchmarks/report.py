@@ -142,7 +142,7 @@ def number(value: float, digits: int = SIGNIFICANT) -> str:
     """A number for a table, "n/a" if it is not one."""
     if not np.isfinite(value):
         return "n/a"
-    if abs(value) >= 1000:
+    if abs(value) >= 999.5:
         return f"{value:,.0f}"
     text = f"{value:#.{digits}g}"
     return text.rstrip(".")

@@ -55,12 +55,12 @@ def gather(suite: Suite, folder: Path) -> Results:
     curves: list[dict[str, Any]] = []
     missing = []
     for cell in suite.cells(shared=True):
-        place = {"suite": suite.name, **vars(cell)}
-        numbers += [place | row for row in numbers_of_cell(folder / cell.folder)]
+        here = {"suite": suite.name, **vars(cell)}
+        numbers += [here | row for row in numbers_of_cell(folder / cell.folder)]
         evaluation = _load(folder / cell.folder / "evaluation.json")
         if evaluation is not None:
             for efficiency, value in zip(sic.GRID, (evaluation["sic"] or {}).get("curve", []), strict=False):
-                curves.append(place | {"background_efficiency": efficiency, "sic": value})
+                curves.append(here | {"background_efficiency": efficiency, "sic": value})
         elif not methods.get(cell.method).shared:
             missing.append(cell)
     for window in suite.windows():
@@ -72,15 +72,17 @@ def gather(suite: Suite, folder: Path) -> Results:
                 numbers.append({"suite": suite.name, "window": window} | row | _provenance(control))
     timings = [row for cell in suite.timed() for row in _records(folder / cell.folder, "timing_*.json")]
     comparisons = [row for cell in suite.timed() for row in _records(folder / cell.folder, "compare_*.json")]
-    columns = ["suite", "window", "injection", "seed", "method", "metric", "value", "low", "high", "note", *PROVENANCE]
+    place = ["suite", "window", "injection", "seed", "method"]
+    columns = [*place, "metric", "value", "low", "high", "note", *PROVENANCE]
+    tasks = list(_tasks(suite, folder))
     return Results(
         suite,
         folder,
         pd.DataFrame(numbers, columns=columns),
-        pd.DataFrame(curves),
+        pd.DataFrame(curves, columns=[*place, "background_efficiency", "sic"]),
         pd.DataFrame(timings),
         pd.DataFrame(comparisons),
-        pd.DataFrame(_tasks(suite, folder)),
+        pd.DataFrame(tasks, columns=None if tasks else place[1:4]),
         missing,
     )
 
@@ -118,7 +120,7 @@ def _of_fit(fit: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, inner in fit["fits"].items():
         yield _row("training_events_per_second", inner["events_per_second"], note=f"{name}, {inner['epochs']} epochs")
     for role, count in fit["outside_fitted_range"].items():
-        yield _row("outside_fitted_range", count, note=f"signal-region data clamped by the {role}")
+        yield _row(f"outside_fitted_range_{role}", count, note="signal-region data that are clamped")
     if "signal_fraction" in fit:
         yield _row("fitted_signal_fraction", fit["signal_fraction"], note=f"{fit['members_kept']} members kept")
 

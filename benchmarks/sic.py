@@ -39,7 +39,7 @@ class Roc:
 
     def maximum(self) -> tuple[float, float]:
         """The largest SIC where 1/√(ε_B N_B) ≤ 0.2, and its ε_B; NaN with fewer than 25 background events."""
-        allowed = self.background * self.n_background >= LEAST_PASSING
+        allowed = self.background * self.n_background >= LEAST_PASSING * (1 - 1e-9)
         if not allowed.any():
             return float("nan"), float("nan")
         values = self.signal[allowed] / np.sqrt(self.background[allowed])

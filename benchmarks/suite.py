@@ -113,6 +113,13 @@ class Suite:
 
     def recipe(self, window: str, injection: str, seed: str) -> Recipe:
         """How the task of a cell is drawn."""
+        for what, name, known in (
+            ("window", window, self.windows()),
+            ("injection", injection, self.injections()),
+            ("seed", seed, self.seeds()),
+        ):
+            if name not in known:
+                raise BadInput(f"{what} '{name}': not in suite {self.name}; there are: {', '.join(known)}")
         edges = self.windows()[window]
         main = self["windows"][0]
         low, high = self["mass_range"]
@@ -208,6 +215,10 @@ def _check_sense(suite: Suite, path: Path) -> None:
     for name in suite["shared"]:
         if not methods.get(name).shared:
             raise BadInput(f"{path}: shared.{name}: a method, not a shared fit; its settings go to 'methods'")
+    if not suite.labelled and (suite["dataset"]["source"] == "dijets" or "signal" in suite["dataset"]):
+        raise BadInput(
+            f"{path}: 'injections' is missing; signal that comes apart from the data is not in them until injected"
+        )
     low, high = suite["mass_range"]
     for window in [*suite["windows"], *suite["validation_windows"]]:
         if not low < window[0] < window[1] < high:

@@ -5,7 +5,7 @@ two references) and `test/` (labelled, never trained on) share no events. The la
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     low, high = recipe.mass_range
     if not low < recipe.window[0] < recipe.window[1] < high:
         raise BadInput(f"window {list(recipe.window)} does not lie inside the mass range {list(recipe.mass_range)}")
+    if recipe.injection is None:  # as they are: whatever labels there are, nothing may use them
+        dataset = replace(dataset, data=replace(dataset.data, label=None), background=None)
     pools = _pools(dataset)
     data = _data(dataset, pools, recipe)
     if recipe.masked is not None:
@@ -143,14 +145,15 @@ def _data(dataset: Dataset, pools: dict[str, Events], recipe: Recipe) -> Events:
         chosen = generator(recipe.seed, "background", 0).permutation(len(background))[: recipe.data_events]
         background = background[np.sort(chosen)]
     background = cut(background)
-    if recipe.injection is None or not dataset.labelled:
-        if recipe.injection is not None:
-            raise BadInput("injections: these events have no labels, so no signal can be injected; remove the key")
+    if recipe.injection is None:
         return background
+    if not dataset.labelled:
+        raise BadInput("injections: these events have no labels, so no signal can be injected; remove the key")
     signal = cut(pools["signal"])
     if recipe.injection > len(signal):
         raise BadInput(
             f"injection {recipe.injection}: only {len(signal)} signal events are there to inject in the mass range"
+            + _unit_hint(float(np.median(dataset.data.mass)), recipe.mass_range)
         )
     return join(background, signal[generator(recipe.seed, "signal", 0).permutation(len(signal))[: recipe.injection]])
 

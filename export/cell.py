@@ -61,12 +61,14 @@ def export_cell(fit_path: Path, task_path: Path, out: Path, cache: Path | None =
     task = tasks.read(task_path)
     if task.attributes["dataset_sha256"] != fit.task["dataset_sha256"] or list(task.features) != list(fit.columns):
         raise BadInput(f"{task_path}: is not the task that {fit_path} was fitted on")
+    # Of an earlier export nothing may stay that this one does not vouch for.
+    for path in (out / "check.npz", out / "export.json", *(out / f"{part.stem}.onnx" for part in parts(fit))):
+        path.unlink(missing_ok=True)
     vectors: dict[str, Any] = {}
     report: list[dict[str, Any]] = []
     files = []
     for part in parts(fit):
         path = out / f"{part.stem}.onnx"
-        path.unlink(missing_ok=True)
         with events.atomic(path) as temporary:
             report.append(_export(fit, task, part, temporary, path, vectors, cache))
         files.append(path)
@@ -114,7 +116,7 @@ def _export(
     gates.check_graph(model, path)
     atol = gates.tolerances(double(feeds))
     _write(model, {**metadata, "parity": {}}, temporary)
-    parity = gates.check_parity(Model(temporary), feeds, single, double, atol)
+    parity = gates.check_parity(Model(temporary), feeds, single, double, atol, path)
     _write(model, {**metadata, "parity": parity}, temporary)
 
     final = Model(temporary)

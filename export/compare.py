@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks import task as tasks
-from export.cell import Part, example
+from export.cell import example, parts
 from infer import provenance
 from infer.errors import BadInput, GateFailed
 from infer.model import Model, cores, deviation
@@ -54,11 +54,11 @@ def compare(
     device = open_device(provider)
     fit, task = saved.load(fit_path, device), tasks.read(task_path)
     described = Model(model_path, provider)
-    module = fit.modules.get(described.role) or fit.classifier
-    if not isinstance(module, torch.nn.Module):
+    part = next((part for part in parts(fit) if part.stem == model_path.stem), None)
+    if part is None or not isinstance(part.source, torch.nn.Module):
         raise BadInput(f"{model_path}: comes from trees, not from a torch module; there is nothing to compare")
-    module.to(device)
-    feeds = example(fit, task, Part(model_path.stem, described.role, module), max(batches))
+    module = part.source.to(device)
+    feeds = example(fit, task, part, max(batches))
     tensors = {name: torch.from_numpy(values).to(device) for name, values in feeds.items()}
     parity = described.metadata["parity"]
     fast = torch.compile(module, dynamic=False) if compiled and _has_compiler(device) else None
@@ -68,9 +68,9 @@ def compare(
         model = Model(model_path, provider, threads)
         for batch in batches:
             arrays = {name: np.ascontiguousarray(values[:batch]) for name, values in feeds.items()}
-            parts = {name: values[:batch].contiguous() for name, values in tensors.items()}
+            rows = {name: values[:batch].contiguous() for name, values in tensors.items()}
             (found,) = model.run(arrays).values()
-            expected = ports.run(module, parts).cpu().numpy()
+            expected = ports.run(module, rows).cpu().numpy()
             worst = deviation(found, expected, np.asarray(parity["atol"]), parity["rtol"])
             if worst > 1:
                 raise GateFailed(
@@ -78,10 +78,10 @@ def compare(
                 )
             engines: dict[str, Call | None] = {
                 "onnxruntime": partial(model.run, arrays),
-                "torch eager": partial(_synchronised, module, parts, device),
+                "torch eager": partial(_synchronised, module, rows, device),
             }
             if compiled:
-                engines["torch.compile"] = partial(_synchronised, fast, parts, device) if fast is not None else None
+                engines["torch.compile"] = partial(_synchronised, fast, rows, device) if fast is not None else None
             for engine, call in engines.items():
                 timing = time_calls([call], batch, repeats, seconds) if call else {"missing": NO_COMPILER}
                 yield {
@@ -99,8 +99,8 @@ def compare(
                 }
 
 
-def _synchronised(module: Any, parts: dict[str, torch.Tensor], device: torch.device) -> None:
-    ports.run(module, parts)
+def _synchronised(module: Any, rows: dict[str, torch.Tensor], device: torch.device) -> None:
+    ports.run(module, rows)
     if device.type == "cuda":
         torch.cuda.synchronize()
 

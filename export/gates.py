@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.graph import IR, ML_OPSET, OPSET
-from infer.errors import GateFailed
+from infer.errors import GateFailed, in_one_line
 from infer.model import Model, deviation
 
 # Relative to each output column's own spread, and to the value: units must not matter.
@@ -37,7 +37,7 @@ def check_graph(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GateFailed(f"{path}: the ONNX checker refuses it: {str(error).splitlines()[0]}") from error
+        raise GateFailed(f"{path}: the ONNX checker refuses it: {in_one_line(error)}") from error
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     if model.ir_version != IR or opsets.get("") != OPSET or opsets.get("ai.onnx.ml", ML_OPSET) > ML_OPSET:
         raise GateFailed(f"{path}: IR {model.ir_version}, opsets {opsets}; IR {IR}, opset {OPSET} were asked for")
@@ -68,7 +68,9 @@ def tolerances(exact: NDArray[np.float64]) -> list[float]:
     return [TOLERANCE * spread if spread > 0 else TOLERANCE for spread in exact.std(0).tolist()]
 
 
-def check_parity(model: Model, feeds: Feeds, single: Reference, double: Reference, atol: list[float]) -> dict[str, Any]:
+def check_parity(
+    model: Model, feeds: Feeds, single: Reference, double: Reference, atol: list[float], path: Path
+) -> dict[str, Any]:
     """Hold ONNX Runtime against the fitted module at several batch sizes, and both against float64.
 
     Args:
@@ -76,6 +78,7 @@ def check_parity(model: Model, feeds: Feeds, single: Reference, double: Referenc
         feeds: realistic inputs, `[max(BATCHES), columns]` each.
         single, double: the fitted module in float32 and float64.
         atol: absolute tolerance of each output column.
+        path: what the file will be called, for the message.
 
     Returns:
         Tolerances, the largest differences in their units, and the float64 errors of both.
@@ -89,15 +92,15 @@ def check_parity(model: Model, feeds: Feeds, single: Reference, double: Referenc
         batch = {name: np.ascontiguousarray(values[:size]) for name, values in feeds.items()}
         (found,) = model.run(batch).values()
         if found.shape != (size, len(atol)):
-            raise GateFailed(f"{model.path}: {size} events give an output of shape {found.shape}")
+            raise GateFailed(f"{path}: {size} events give an output of shape {found.shape}")
         exact, torch_result = double(batch), single(batch)
         worst = max(worst, deviation(found, torch_result, allowed, TOLERANCE))
         ours = max(ours, deviation(found, exact, allowed, TOLERANCE))
         theirs = max(theirs, deviation(torch_result, exact, allowed, TOLERANCE))
     if worst > 1:
-        raise GateFailed(f"{model.path}: differs from the fitted module by {worst:.3g} times the tolerance")
+        raise GateFailed(f"{path}: differs from the fitted module by {worst:.3g} times the tolerance")
     if ours > EXCUSED * theirs + 0.01:
-        raise GateFailed(f"{model.path}: errs {ours:.3g} tolerances against float64, torch {theirs:.3g}; not rounding")
+        raise GateFailed(f"{path}: errs {ours:.3g} tolerances against float64, torch {theirs:.3g}; not rounding")
     return {
         "atol": atol,
         "rtol": TOLERANCE,

@@ -78,6 +78,8 @@ def from_task(path: str | Path, inputs: Mapping[str, int], source: str | None, s
     Raises:
         BadInput: the file is not a task, or has no such source.
     """
+    if not 0 <= seed < 2**63:
+        raise BadInput(f"seed {seed}: choose one from 0 to 2^63 - 1")
     with events.opened(path) as file:
         attributes: dict[str, Any] = dict(file.attrs)
         if "target_mass" not in file or "window" not in attributes:

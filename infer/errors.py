@@ -13,6 +13,11 @@ class GateFailed(Exception):
     """A result did not pass a check it must pass; nothing that looks good is left behind."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """What an exception of somebody else's says, short and on one line; its kind if it says nothing."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def guarded(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's `main`: `BadInput` is one line on stderr and exit status 2, `GateFailed` exit status 1."""
     try:

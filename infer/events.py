@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,8 @@ from infer.errors import BadInput
 
 Columns = dict[str, NDArray[np.float32]]
 
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR, errno.ENOTDIR}
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_UNWRITABLE |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}  # a folder or a file in the way
 
 
 @contextmanager
@@ -50,8 +51,9 @@ def sole_writer(path: Path) -> Iterator[None]:
                 print(f"waiting: another process is writing {path}", file=sys.stderr, flush=True)
                 fcntl.flock(handle, fcntl.LOCK_EX)
             # The former owner removed the file it had locked: then this lock is on a file nobody else can see.
-            if lock.exists() and os.path.samestat(os.fstat(handle.fileno()), os.stat(lock)):
-                break
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle.fileno()), os.stat(lock)):
+                    break
             handle.close()
     try:
         yield
@@ -134,13 +136,15 @@ def read(path: str | Path, columns: Sequence[str], group: str = "/", rows: slice
                 raise BadInput(
                     f"{path}: column '{name}' cannot be read ({_reason(error)}); the file is damaged"
                 ) from error
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told below
+                values = values.astype(np.float32)
             if not np.isfinite(values).all():
                 row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1))) + (rows.start or 0)
                 bad = int((~np.isfinite(values)).sum())
                 raise BadInput(
                     f"{path}: column '{name}' holds {bad} NaN or infinite values (first: row {row}); drop those events"
                 )
-            result[name] = values.astype(np.float32)
+            result[name] = values
     return result
 
 
@@ -213,20 +217,27 @@ class Stream:
         self.resumed = 0
 
     def __enter__(self) -> Self:
-        self._lock = sole_writer(self.path)
-        self._lock.__enter__()
+        with ExitStack() as held:
+            held.enter_context(sole_writer(self.path))
+            self._open()
+            self._lock = held.pop_all()
+        self.resumed = self.chunks - len(self.pending())
+        return self
+
+    def _open(self) -> None:
         with writable(self.path):
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
             key = json.dumps([self.identity, self.columns, self.total, self.chunk], sort_keys=True, default=str)
             tag = hashlib.sha256(key.encode()).digest()
-            if not (self.part.exists() and self.done_path.exists() and self.done_path.read_bytes()[:32] == tag):
+            done = self.done_path.read_bytes() if self.part.exists() and self.done_path.exists() else b""
+            if not (done[:32] == tag and len(done) == len(tag) + self.chunks):
                 self.done_path.unlink(missing_ok=True)
                 self._lay_out()
                 self.done_path.write_bytes(tag + bytes(self.chunks))
             with h5py.File(self.part, "r") as file:
                 self._offsets = {name: file[name].id.get_offset() for name in self.columns} if self.total else {}
             self._data, self._done = os.open(self.part, os.O_RDWR), os.open(self.done_path, os.O_RDWR)
-        self.resumed = self.chunks - len(self.pending())
-        return self
 
     @property
     def chunks(self) -> int:
@@ -240,6 +251,7 @@ class Stream:
                 plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
                 plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
                 space = h5py.h5s.create_simple((self.total,))
+                plan.set_obj_track_times(False)  # so that equal content is equal bytes
                 data = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, dcpl=plan))
                 data.attrs["unit"] = self.units.get(name, "")
             for name, value in self.identity.items():

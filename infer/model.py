@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infer.errors import BadInput
+from infer.errors import BadInput, in_one_line
 
 try:
     import onnxruntime
@@ -135,9 +135,8 @@ def _session(content: bytes, path: str | Path, provider: str, threads: int) -> A
     try:
         session = onnxruntime.InferenceSession(content, session_options(threads), providers=[wanted])
     except Exception as error:  # onnxruntime raises its own exception types, one per failure
-        reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"{path}: ONNX Runtime cannot open it ({reason}); is it an ONNX file written by `python -m export`?"
+            f"{path}: ONNX Runtime cannot open it ({in_one_line(error)}); is it a file of `python -m export`?"
         ) from error
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise BadInput(

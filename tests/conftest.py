@@ -1,6 +1,7 @@
 """Fixtures that several folders share: small events, a small task, and the command lines in this process."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
+# Two workers share the cores, and OpenMP's threads wait for each other by spinning. Read when the libraries load.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from benchmarks import datasets, task
 from infer import errors

@@ -8,7 +8,7 @@ from benchmarks import suite as suites
 from benchmarks.results import numbers_of_cell
 from benchmarks.suite import Cell, Suite
 from infer import events
-from infer.errors import BadInput
+from infer.errors import BadInput, in_one_line
 from train.tracking import JOURNAL, Record, client, migrate, push, register, tracking_uri
 
 RECORDS = ("fit.json", "export.json", "evaluation.json", "timing_*.json", "compare_*.json")
@@ -44,10 +44,9 @@ def record(folder: Path, runs: Path) -> int:
                 tags = {key: str(value) for key, value in vars(cell).items()} | {"suite": suite.name}
                 register(client(uri), run_id, cell.method, role, _alias(suite, cell), tags)
         except Exception as error:  # whatever MLflow or the network throws: the results are on disk
-            reason = str(error).strip().splitlines()[0][:200]
             print(
-                f"MLflow at {uri} does not answer ({reason}); {len(cells) - sent} cells stay in their {JOURNAL} and "
-                f"are sent by the next run, or by `python -m train record {folder}`",
+                f"MLflow at {uri} does not answer ({in_one_line(error)}); {len(cells) - sent} cells stay in their "
+                f"{JOURNAL} and are sent by the next run, or by `python -m train record {folder}`",
                 file=sys.stderr,
             )
             return len(cells) - sent

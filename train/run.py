@@ -1,6 +1,7 @@
 """What a fit is given besides its data: seed, device, place for checkpoints, record, and a voice."""
 
 import hashlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -115,7 +116,7 @@ class Run:
         self.fits[name] = {
             "epochs": epochs,
             "best_epoch": progress.best_epoch,
-            "validation": progress.best,
+            "validation": [best if math.isfinite(best) else None for best in progress.best],
             "seconds": progress.seconds,
             "cpu_seconds": progress.cpu_seconds,
             "events_per_second": events_per_epoch * epochs / progress.seconds if progress.seconds else None,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from infer import events
-from infer.errors import BadInput
+from infer.errors import BadInput, in_one_line
 from train import methods
 from train.classifier import ClassifierSettings, StackedMLP
 from train.settings import settings_from
@@ -75,7 +75,7 @@ def load(path: str | Path, device: torch.device | None = None) -> Saved:
         content = torch.load(path, map_location=device or "cpu", weights_only=True)
         method, columns = content["method"], tuple(content["columns"])
     except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError) as error:
-        raise BadInput(f"{path}: not a fit of Sideband ({str(error).splitlines()[0]}); train it again") from error
+        raise BadInput(f"{path}: not a fit of Sideband ({in_one_line(error)}); train it again") from error
     file = methods.load(method)
     settings = settings_from(file.Settings, content["settings"], str(path))
     needs = {

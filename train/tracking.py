@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infer import events
+from infer.errors import in_one_line
 
 JOURNAL = "journal.jsonl"
 CURSOR = "mlflow.json"
@@ -27,7 +28,6 @@ PUSH_SECONDS = 5.0
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_TRACKING_SERVER_CERT_PATH": "",
 }
 
 
@@ -169,11 +169,11 @@ def push(folder: Path, uri: str, final: bool = False) -> str:
         cursor = cursors.get(uri, {})
         if cursor.get("identity") != cell["identity"]:
             cursor = {"identity": cell["identity"], "run_id": None, "sent": 0, "final": False}
-        if cursor["sent"] >= len(lines) and cursor["final"] >= final:
-            return str(cursor["run_id"])
         store = client(uri)
         if cursor["run_id"] is None or not _knows(store, cursor["run_id"]):
-            cursor |= {"run_id": _open_run(store, uri, cell), "sent": 0}
+            cursor |= {"run_id": _open_run(store, uri, cell), "sent": 0, "final": False}
+        if cursor["sent"] >= len(lines) and cursor["final"] >= final:
+            return str(cursor["run_id"])
         run_id: str = cursor["run_id"]
         _send(store, run_id, folder, lines[cursor["sent"] :])
         cursor["sent"] = len(lines)
@@ -209,12 +209,14 @@ def _open_run(store: Any, uri: str, cell: Mapping[str, Any]) -> str:
         experiment_id = experiment.experiment_id
     found = store.search_runs([experiment_id], f"tags.`sideband.cell` = '{cell['identity']}'", max_results=1)
     if found:
-        store.update_run(found[0].info.run_id, status="RUNNING")
-        return str(found[0].info.run_id)
-    keys = ("suite", "method", "window", "injection", "seed")
-    title = f"{cell['method']} {cell['window']} {cell['injection']} {cell['seed']}"
-    tags = {"sideband.cell": cell["identity"], "mlflow.runName": title, **{key: str(cell[key]) for key in keys}}
-    run_id: str = store.create_run(experiment_id, start_time=cell["time"], tags=tags).info.run_id
+        run_id = str(found[0].info.run_id)
+        store.update_run(run_id, status="RUNNING")
+    else:
+        keys = ("suite", "method", "window", "injection", "seed")
+        title = f"{cell['method']} {cell['window']} {cell['injection']} {cell['seed']}"
+        tags = {"sideband.cell": cell["identity"], "mlflow.runName": title, **{key: str(cell[key]) for key in keys}}
+        run_id = str(store.create_run(experiment_id, start_time=cell["time"], tags=tags).info.run_id)
+    # Again for a run that was found: whoever made it may have been killed before this.
     params = flat({key: value for key, value in cell.items() if key not in ("kind", "time", "identity")})
     store.log_batch(
         run_id, params=[Param(key, str(value)) for key, value in params.items()], tags=[RunTag("sideband.uri", uri)]
@@ -272,7 +274,7 @@ def live(folder: Path, uri: str | None) -> Iterator[None]:
             push(folder, uri)
         except Exception as error:  # whatever MLflow or the network throws: the fit is worth more than its log
             if not said:
-                reason = str(error).strip().splitlines()[0][:200]
+                reason = in_one_line(error)
                 said.append(reason)
                 print(
                     f"MLflow at {uri} does not answer ({reason}); training goes on, "

@@ -52,7 +52,7 @@ def read(path: Path, features: tuple[str, ...] = DEFAULT) -> Events:
     """Read one file; j1 is the lighter jet, as in arXiv:2109.00546."""
     try:
         frame = pd.DataFrame(pd.read_hdf(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise BadInput(f"{path}: not a pandas HDF5 file of the LHC Olympics ({error}); is it complete?") from error
     missing = [name for name in COLUMNS if name not in frame]
     if missing:

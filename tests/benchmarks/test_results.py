@@ -18,7 +18,13 @@ def test_every_number_is_one_row(labelled_run: Run) -> None:
     assert not found.numbers.duplicated(key).any()
     assert set(found.numbers["metric"]) == {
         *("sic_1e-3", "max_sic", "auc", "closure_auc", "closure_floor", "closure_sidebands"),
-        *("fit_seconds", "fit_cpu_seconds", "peak_memory_mib", "training_events_per_second", "outside_fitted_range"),
+        *(
+            "fit_seconds",
+            "fit_cpu_seconds",
+            "peak_memory_mib",
+            "training_events_per_second",
+            *(f"outside_fitted_range_{role}" for role in ("template", "score")),
+        ),
     }
     assert found.numbers[list(results.PROVENANCE)].notna().all(axis=None)
     assert found.values("sic_1e-3", "cathode", "n600", "3.3-3.7") == {"s1": 6.0}

@@ -84,7 +84,14 @@ def test_the_grid(tmp_path: Path) -> None:
 
 
 def test_recipes(tmp_path: Path) -> None:
-    own = {"injections": ..., "methods": {"cwola": {}}, "validation_windows": [[2.7, 3.0]], "data_events": 5000}
+    (tmp_path / "own.h5").touch()
+    own = {
+        "dataset": {"source": "hdf5", "data": "own.h5", "mass": {"column": "m"}, "features": ["x"]},
+        "injections": ...,
+        "methods": {"cwola": {}},
+        "validation_windows": [[2.7, 3.0]],
+        "data_events": 5000,
+    }
     suite = suites.load(written(tmp_path / "mine.yaml", excess={"folds": 3}, **own))
     main = suite.recipe("3.3-3.7", "observed", "s2")
     assert (main.window, main.masked, main.injection, main.seed) == ((3.3, 3.7), None, None, 2)

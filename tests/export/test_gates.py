@@ -115,7 +115,7 @@ ATOL = tolerances(triple(FEEDS))
 
 
 def parity(spoil: Callable[[NDArray[Any]], NDArray[Any]], single: Any = triple) -> dict[str, Any]:
-    return check_parity(Graph(spoil), FEEDS, single, triple, ATOL)
+    return check_parity(Graph(spoil), FEEDS, single, triple, ATOL, Path("score.onnx"))
 
 
 def test_tolerances_follow_the_spread_of_each_column() -> None:
