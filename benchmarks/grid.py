@@ -20,7 +20,7 @@ from benchmarks import suite as suites
 from benchmarks.suite import Suite
 from infer import events
 from infer.errors import BadInput
-from infer.model import cores
+from infer.provenance import cores
 
 SNAKEFILE = Path(__file__).with_name("Snakefile")
 

@@ -16,7 +16,8 @@ from benchmarks import task as tasks
 from export.cell import example, parts
 from infer import provenance
 from infer.errors import BadInput, GateFailed
-from infer.model import Model, cores, deviation
+from infer.model import Model, deviation
+from infer.provenance import cores
 from infer.throughput import Call, time_calls
 from train import ports, saved
 from train.run import open_device

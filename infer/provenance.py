@@ -58,12 +58,17 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
 def machine() -> dict[str, str | int]:
     """The machine: processor, cores to be used, memory [MiB], operating system, and the GPU where there is one."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
+        "cores": cores(),
         "memory_mib": memory,
         "system": f"{platform.system()} {platform.release()}",
         "gpu": _gpu(),

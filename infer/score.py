@@ -7,7 +7,8 @@ import numpy as np
 
 from infer import draws, events
 from infer.errors import BadInput
-from infer.model import Model, cores
+from infer.model import Model
+from infer.provenance import cores
 
 CHUNK = 5 * draws.BLOCK
 

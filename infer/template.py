@@ -7,7 +7,8 @@ import numpy as np
 
 from infer import draws, events
 from infer.errors import BadInput, GateFailed
-from infer.model import Model, cores, deviation
+from infer.model import Model, deviation
+from infer.provenance import cores
 
 CHUNK_BLOCKS = 5  # blocks a thread makes before it writes: 5,000 events
 

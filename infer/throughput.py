@@ -19,7 +19,7 @@ import onnxruntime
 
 from infer import draws, events, provenance
 from infer.errors import BadInput
-from infer.model import PROVIDERS, Model, cores, session_options
+from infer.model import PROVIDERS, Model, session_options
 from infer.score import score
 from infer.template import generate
 
@@ -57,7 +57,7 @@ def measure(
         BadInput: as `Model` and `generate` do.
     """
     model = Model(path, provider)
-    threads = sorted({1, cores()}) if threads is None else threads
+    threads = sorted({1, provenance.cores()}) if threads is None else threads
     inputs = _inputs(model, task, max(batches))
     common = {
         "kind": "throughput",

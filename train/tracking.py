@@ -24,10 +24,11 @@ JOURNAL = "journal.jsonl"
 CURSOR = "mlflow.json"
 PUSH_SECONDS = 5.0
 
-# A dead server must not hold up a fit: MLflow's own defaults retry for minutes.
+# A dead server must not hold up a fit: MLflow's own defaults retry for minutes. Nor need it talk.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -253,7 +254,7 @@ def register(store: Any, run_id: str, method: str, role: str, alias: str, tags: 
         version = versions[0].version
     else:
         source = f"{store.get_run(run_id).info.artifact_uri}/{role}"
-        version = store.create_model_version(name, source, run_id, tags=dict(tags)).version
+        version = store.create_model_version(name, source, run_id, tags=dict(tags), await_creation_for=0).version
     store.set_registered_model_alias(name, re.sub(r"\W+", "_", alias), version)
 
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 
-from infer.model import cores
+from infer.provenance import cores
 
 
 @pytest.fixture(autouse=True)

@@ -74,3 +74,29 @@ def test_mlflow_is_the_library_and_not_our_folder() -> None:
     assert origin.name == "__init__.py"
     assert not origin.is_relative_to(ROOT / "mlflow")
     assert importlib.util.find_spec("mlflow.tracking") is not None
+
+
+@pytest.mark.parametrize(
+    ("absent", "needed"),
+    [
+        ("torch mlflow pandas sklearn matplotlib", "infer.__main__ infer.throughput benchmarks.grid benchmarks.suite"),
+        ("torch onnx onnxruntime", "benchmarks.grid benchmarks.evaluate benchmarks.report train.ledger"),
+        ("onnx onnxruntime", "benchmarks.grid benchmarks.task train.cell train.ledger"),
+    ],
+    ids=["infer", "benchmark", "train"],
+)
+def test_a_stage_does_without_the_packages_of_the_others(absent: str, needed: str) -> None:
+    """As in the containers, where each image holds its own stage's packages alone."""
+    code = f"""
+import importlib, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent.split()}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+for name in {needed.split()}:
+    importlib.import_module(name)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
