@@ -165,12 +165,14 @@ def sic_table(results: Results, window: str) -> Table:
     """Both numbers of every method and injection, with ratios to the idealised detector, paired by draw."""
     rows = []
     reference = "iad" in results.suite["methods"]
-    for injection in results.suite.injections():
+    for injection, injected in results.suite.injections().items():
         for name in results.suite["methods"]:
             at_point = results.values("sic_1e-3", name, injection, window)
             largest = results.values("max_sic", name, injection, window)
             row = [injection, figures.title(name), banded(list(at_point.values())), banded(list(largest.values()))]
-            if reference:
+            if reference and injected == 0:
+                row.append("no signal")
+            elif reference:
                 ideal = results.values("sic_1e-3", "iad", injection, window)
                 row.append(banded(sic.paired_ratio(list(at_point.values()), list(ideal.values()))))
             row.append("  ".join(number(value) for value in at_point.values()))
