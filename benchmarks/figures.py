@@ -63,7 +63,8 @@ def headline(results: Results, injection: str, window: str) -> Figure:
             axes.annotate(title(name), (x, median), textcoords="offset points", xytext=(9, 7))
     main.set_xscale("log")
     if rates:
-        main.set_xlim(min(rates.values()) / 3, max(rates.values()) * 5)
+        decades = np.log10([*rates.values()])
+        main.set_xlim(10 ** np.floor(decades.min() - 0.1), 10 ** np.ceil(decades.max() + 0.1))
     main.set_xlabel("template events per second (all cores, host to host)")
     aside.set_xticks(range(len(without)), [title(name) for name in without], rotation=40, ha="right", fontsize=8.5)
     aside.set_xlim(-0.6, len(without) - 0.4)
