@@ -102,6 +102,8 @@ def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int) -
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
     # Our own lock stands in for Snakemake's, which outlives its owner.
     command += ["--nolock", "--rerun-incomplete", "--keep-going", "--scheduler", "greedy", "--nocolor"]
+    # Each job that ends leaves Snakemake a timer of this length that renews itself; hundreds a second eat a core.
+    command += ["--max-jobs-per-timespan", "100/4s"]
     command += ["--rerun-triggers", "mtime", "params", "input", "--cores", str(number)]
     if the_suite["device"] == "cuda":
         command += ["--resources", "gpu=1"]
