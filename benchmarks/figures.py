@@ -131,7 +131,7 @@ def closure_overview(results: Results, window: str) -> Figure | None:
     if rows.empty:
         return None
     limits = {row["metric"]: row for _, row in results.numbers[results.numbers["window"] == window].iterrows()}
-    names = [name for name in results.suite["methods"] if name in set(rows["method"])]
+    names = results.methods(rows)
     injections = list(results.suite.injections())
     figure = Figure(figsize=(7.4, 1.4 + 0.42 * len(names) * len(injections)))
     axes = figure.subplots()
@@ -219,7 +219,7 @@ def throughput(results: Results) -> Figure | None:
     most = int(results.timings["threads"].max())
     for axes, role in zip(panels, ("template", "score"), strict=True):
         rows = results.timings[(results.timings["role"] == role) & (results.timings["scope"] == "host")]
-        for name in [name for name in results.suite["methods"] if name in set(rows["method"])]:
+        for name in results.methods(rows):
             for threads, style in ((1, ":"), (most, "-")):
                 run = rows[(rows["method"] == name) & (rows["threads"] == threads)].sort_values("batch")
                 error = [run["events_per_second"] - run["p10"], run["p90"] - run["events_per_second"]]
@@ -295,7 +295,7 @@ def excesses(results: Results) -> Figure | None:
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     windows = list(results.suite.windows())
     for axes, kind in zip(panels, kinds, strict=True):
-        for name in [name for name in results.suite["methods"] if name in set(rows["method"])]:
+        for name in results.methods(rows):
             run = rows[(rows["metric"] == kind) & (rows["method"] == name)]
             axes.plot(
                 [windows.index(window) for window in run["window"]],

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from benchmarks import closure, figures, methods, sic, task
 from benchmarks.evaluate import background
 from benchmarks.results import Results, gather
-from benchmarks.suite import Suite
+from benchmarks.suite import Cell, Suite
 from infer import events, provenance
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -59,7 +59,7 @@ def write(suite: Suite, folder: Path) -> Path:
                 parts.append({"table": part})
         sections.append({"heading": heading, "text": text, "parts": parts})
     for cell in suite.cells():
-        _draw_cell(results, cell.folder, cell.method, out / "cells" / cell.folder.replace("/", "_"))
+        _draw_cell(results, cell, out / "cells")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE.read_text())
     machine = provenance.machine()
     html = page.render(
@@ -356,17 +356,13 @@ def _overlays(results: Results, window: str, injection: str) -> Iterator[Picture
             yield Picture(f"features_{window}_{name}", caption, figures.overlays(the_task, path, truth, name))
 
 
-def _draw_cell(results: Results, place: str, method: str, stem: Path) -> None:
-    """The figures that go to the cell's own run in MLflow."""
-    curve = results.curves
-    window, injection, seed, _ = place.split("/")
-    if not curve.empty:
-        chosen = (curve["window"] == window) & (curve["injection"] == injection) & (curve["seed"] == seed)
-        values = curve[chosen & (curve["method"] == method)]["sic"].tolist()
-        if values:
-            drawn = figures.cell_curve(values, method)
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            drawn.savefig(f"{stem}_sic.png", dpi=80)
+def _draw_cell(results: Results, cell: Cell, folder: Path) -> None:
+    """The figure that goes to the cell's own run in MLflow."""
+    place = vars(cell)
+    values = results.curves[(results.curves[list(place)] == list(place.values())).all(axis=1)]["sic"].tolist()
+    if values:
+        folder.mkdir(parents=True, exist_ok=True)
+        figures.cell_curve(values, cell.method).savefig(folder / f"{cell.folder.replace('/', '_')}_sic.png", dpi=80)
 
 
 def _sic_text(results: Results) -> str:

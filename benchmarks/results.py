@@ -41,6 +41,11 @@ class Results:
         """The rows of one metric."""
         return self.numbers[self.numbers["metric"] == name]
 
+    def methods(self, rows: pd.DataFrame) -> list[str]:
+        """The methods that some rows are of, in the suite's order."""
+        there = set(rows["method"])
+        return [name for name in self.suite["methods"] if name in there]
+
     def values(self, name: str, method: str, injection: str, window: str) -> dict[str, float]:
         """One metric of one method by seed, over all seeds of a window and injection."""
         rows = self.metric(name)

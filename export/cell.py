@@ -38,8 +38,8 @@ class Part:
 
 def parts(fit: Saved) -> Iterator[Part]:
     """Every graph of a fit: its modules, its classifier as the score, and the cross-fit's folds."""
-    for role in ("template", "score", "density"):
-        if role in fit.modules and role in catalogue.get(fit.method).roles:
+    for role in catalogue.get(fit.method).roles:
+        if role in fit.modules:
             yield Part(role, role, fit.modules[role])
     if fit.classifier is not None:
         yield Part("score", "score", fit.classifier)
@@ -156,19 +156,16 @@ def example(fit: Saved, task: tasks.Task, part: Part, size: int) -> Feeds:
 def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float | None) -> dict[str, Any]:
     """The file's metadata, all but its parity."""
     entry = catalogue.get(fit.method)
-    feature_units = [task.units[name] for name in fit.columns]
+    noise = [f"noise_{i}" for i in range(feeds["noise"].shape[1])] if "noise" in feeds else []
     mass = {"columns": [task.mass], "units": [task.units[task.mass]]}
+    features = {"columns": list(fit.columns), "units": [task.units[name] for name in fit.columns]}
     known = {
-        "noise": {
-            "columns": [f"noise_{i}" for i in range(feeds["noise"].shape[1])] if "noise" in feeds else [],
-            "units": [],
-        },
+        "noise": {"columns": noise, "units": [""] * len(noise)},
         "condition": mass,
-        "source": {"columns": list(fit.columns), "units": feature_units},
+        "source": features,
         "source_condition": mass,
-        "features": {"columns": list(fit.columns), "units": feature_units},
+        "features": features,
     }
-    known["noise"]["units"] = [""] * len(known["noise"]["columns"])
     output = ports.OUTPUT[part.role]
     settings = {
         "method": asdict(fit.settings),
@@ -182,7 +179,7 @@ def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float
         "scope": "window",
         "source": entry.source or "",
         "inputs": {name: known[name] for name in feeds},
-        "outputs": {output: known["features"] if part.role == "template" else {"columns": [output], "units": [""]}},
+        "outputs": {output: features if part.role == "template" else {"columns": [output], "units": [""]}},
         "window": list(task.window),
         "mass_range": list(task.mass_range),
         "injection": task.cell()["injection"],

@@ -17,7 +17,6 @@ from export.cell import example, parts
 from infer import provenance
 from infer.errors import BadInput, GateFailed
 from infer.model import Model, deviation
-from infer.provenance import cores
 from infer.throughput import Call, time_calls
 from train import ports, saved
 from train.run import open_device
@@ -54,19 +53,18 @@ def compare(
     """
     device = open_device(provider)
     fit, task = saved.load(fit_path, device), tasks.read(task_path)
-    described = Model(model_path, provider)
     part = next((part for part in parts(fit) if part.stem == model_path.stem), None)
     if part is None or not isinstance(part.source, torch.nn.Module):
         raise BadInput(f"{model_path}: comes from trees, not from a torch module; there is nothing to compare")
     module = part.source.to(device)
     feeds = example(fit, task, part, max(batches))
     tensors = {name: torch.from_numpy(values).to(device) for name, values in feeds.items()}
-    parity = described.metadata["parity"]
     fast = torch.compile(module, dynamic=False) if compiled and _has_compiler(device) else None
 
-    for threads in sorted({1, cores()}):
+    for threads in sorted({1, provenance.cores()}):
         torch.set_num_threads(threads)
         model = Model(model_path, provider, threads)
+        parity = model.metadata["parity"]
         for batch in batches:
             arrays = {name: np.ascontiguousarray(values[:batch]) for name, values in feeds.items()}
             rows = {name: values[:batch].contiguous() for name, values in tensors.items()}

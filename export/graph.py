@@ -119,8 +119,7 @@ def from_trees(trees: TreeEnsemble) -> onnx.ModelProto:
     Inputs are float32, so a float64 threshold may be rounded down to float32 without any event changing sides.
     """
     leaf = trees.left < 0
-    starts = np.flatnonzero(np.diff(trees.tree, prepend=-1))
-    node = np.arange(len(trees.tree)) - starts[trees.tree] if len(starts) else trees.tree
+    node = np.arange(len(trees.tree)) - trees.roots[trees.tree]
     members = len(trees.baseline)
     ensemble = helper.make_node(
         "TreeEnsembleRegressor",

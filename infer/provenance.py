@@ -57,12 +57,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-@functools.cache
 def cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+@functools.cache
 def machine() -> dict[str, str | int]:
     """The machine: processor, cores to be used, memory [MiB], operating system, and the GPU where there is one."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,6 +19,14 @@ from benchmarks import datasets, task
 from infer import errors
 
 ToyEvents = Callable[..., Path]
+
+# The dataset section of a suite for what `toy_events` writes.
+OWN: dict[str, Any] = {
+    "source": "hdf5",
+    "data": "own.h5",
+    "mass": {"column": "m_vis", "unit": "GeV"},
+    "features": ["width", "n_tracks", "charge"],
+}
 
 
 @pytest.fixture(scope="session")

@@ -35,22 +35,22 @@ def record(folder: Path, runs: Path) -> int:
     for cell in cells:
         _note(folder, cell)
     uri = tracking_uri(runs)
-    for sent, cell in enumerate(cells):
-        try:
-            if not sent:
-                migrate(uri)
+    left = len(cells)
+    try:
+        migrate(uri)
+        for cell in cells:
             run_id = push(folder / cell.folder, uri, final=True)
             for role in methods.get(cell.method).roles:
-                tags = {key: str(value) for key, value in vars(cell).items()} | {"suite": suite.name}
+                tags = {**vars(cell), "suite": suite.name}
                 register(client(uri), run_id, cell.method, role, _alias(suite, cell), tags)
-        except Exception as error:  # whatever MLflow or the network throws: the results are on disk
-            print(
-                f"MLflow at {uri} does not answer ({in_one_line(error)}); {len(cells) - sent} cells stay in their "
-                f"{JOURNAL} and are sent by the next run, or by `python -m train record {folder}`",
-                file=sys.stderr,
-            )
-            return len(cells) - sent
-    return 0
+            left -= 1
+    except Exception as error:  # whatever MLflow or the network throws: the results are on disk
+        print(
+            f"MLflow at {uri} does not answer ({in_one_line(error)}); {left} cells stay in their {JOURNAL} and are "
+            f"sent by the next run, or by `python -m train record {folder}`",
+            file=sys.stderr,
+        )
+    return left
 
 
 def _finished(folder: Path, cell: Cell) -> bool:

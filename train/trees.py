@@ -67,11 +67,16 @@ class TreeEnsemble:
             **{name: np.concatenate([part[name] for part in shifted]) for name in names}, features=ensembles[0].features
         )
 
+    @property
+    def roots(self) -> NDArray[np.int64]:
+        """The position of each tree's root in the list of nodes."""
+        return np.flatnonzero(np.diff(self.tree, prepend=-1))
+
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """The mean probability `[N]` of features `[N, d]`, in float64."""
         odds = np.repeat(self.baseline[:, None], len(features), axis=1)
         rows = np.arange(len(features))
-        for root in np.flatnonzero(np.diff(self.tree, prepend=-1)):
+        for root in self.roots:
             place = np.full(len(features), root)
             while True:
                 inner = self.left[place] >= 0

@@ -13,6 +13,7 @@ import yaml
 from benchmarks import sic, task
 from benchmarks import suite as suites
 from infer import events, provenance
+from tests.conftest import OWN
 
 
 def fit_record(seconds: float) -> dict[str, Any]:
@@ -152,12 +153,7 @@ def unlabelled_run(toy_events: Callable[..., Path], tmp_path_factory: pytest.Tem
     toy_events(folder / "own.h5", 12_000)
     content = {
         "about": "made-up numbers",
-        "dataset": {
-            "source": "hdf5",
-            "data": "own.h5",
-            "mass": {"column": "m_vis"},
-            "features": ["width", "n_tracks", "charge"],
-        },
+        "dataset": OWN | {"mass": {"column": "m_vis"}},
         "mass_range": [2000, 6000],
         "windows": [[3300, 3700]],
         "validation_windows": [[2700, 3100]],

@@ -13,13 +13,7 @@ from benchmarks.datasets import DIJETS, Dataset, embed
 from benchmarks.datasets.hdf5 import DIJET_FEATURES
 from infer import events
 from infer.errors import BadInput
-
-OWN: dict[str, Any] = {
-    "source": "hdf5",
-    "data": "own.h5",
-    "mass": {"column": "m_vis", "unit": "GeV"},
-    "features": ["width", "n_tracks", "charge"],
-}
+from tests.conftest import OWN
 
 
 def test_embedded_counts_and_labels(dijets: Dataset) -> None:

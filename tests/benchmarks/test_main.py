@@ -13,20 +13,15 @@ import yaml
 
 from benchmarks import task
 from infer import events, provenance
-from tests.conftest import Outcome
+from tests.conftest import OWN, Outcome
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., Outcome]
 Own = Callable[..., Path]
 
-OWN: dict[str, Any] = {
+SEARCH: dict[str, Any] = {
     "about": "own events",
-    "dataset": {
-        "source": "hdf5",
-        "data": "own.h5",
-        "mass": {"column": "m_vis", "unit": "GeV"},
-        "features": ["width", "n_tracks", "charge"],
-    },
+    "dataset": OWN,
     "mass_range": [2000, 6000],
     "windows": [[3300, 3700]],
     "seeds": [1],
@@ -41,7 +36,7 @@ def own(tmp_path: Path, toy_events: Callable[..., Path]) -> Own:
 
     def write(dataset: dict[str, Any] | None = None, **sections: Any) -> Path:
         path = tmp_path / "mine.yaml"
-        path.write_text(yaml.safe_dump(OWN | {"dataset": OWN["dataset"] | (dataset or {})} | sections))
+        path.write_text(yaml.safe_dump(SEARCH | {"dataset": OWN | (dataset or {})} | sections))
         return path
 
     return write

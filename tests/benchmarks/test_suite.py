@@ -8,6 +8,7 @@ import yaml
 
 from benchmarks import suite as suites
 from infer.errors import BadInput
+from tests.conftest import OWN
 
 SHIPPED = suites.SUITES
 
@@ -121,12 +122,7 @@ def test_paths_start_from_the_suite_s_folder(
     (tmp_path / "here").mkdir()
     toy_events(tmp_path / "here" / "own.h5", 500)
     own = {
-        "dataset": {
-            "source": "hdf5",
-            "data": "own.h5",
-            "mass": {"column": "m_vis", "unit": "GeV"},
-            "features": ["width", "n_tracks", "charge"],
-        },
+        "dataset": OWN,
         "mass_range": [2000, 6000],
         "windows": [[3300, 3700]],
         "injections": ...,

@@ -1,5 +1,8 @@
-"""A task file as `infer` sees one: columns, target masses, and a few attributes."""
+"""A task file as `infer` sees one: columns, target masses, and a few attributes; and work that is killed."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -22,3 +25,29 @@ def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file[f"{group}/x"] = random.uniform(-0.5, 1.5, EVENTS).astype(np.float32)
             file[f"{group}/y"] = random.uniform(0.0, 1.0, EVENTS).astype(np.float32)
     return path
+
+
+KILLED = """
+import os, signal
+from infer.model import Model
+from infer.score import score
+from infer.template import generate
+
+model, calls = Model({model!r}), 0
+run = model.run
+def counted(feeds):
+    global calls
+    calls += 1
+    if calls == {call}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run(feeds)
+model.run = counted
+{work}
+"""
+
+
+def kill(call: int, model: Path, work: str) -> None:
+    """Do `work`, Python that uses `model`, in a process of its own that dies at a call of the model."""
+    script = KILLED.format(call=call, model=str(model), work=work)
+    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL

@@ -1,6 +1,3 @@
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from infer.errors import BadInput
 from infer.model import Model
 from infer.score import score
 from tests.infer import graphs
-from tests.infer.conftest import EVENTS
+from tests.infer.conftest import EVENTS, kill
 
 
 @pytest.fixture
@@ -61,32 +58,12 @@ def test_folds_go_by_row(toy_task: Path, tmp_path: Path) -> None:
         assert file.attrs["model_sha256"] == ",".join(model.sha256 for model in models)
 
 
-KILLED = """
-import os, signal
-from infer.model import Model
-from infer.score import score
-
-model, calls = Model({model!r}), 0
-run = model.run
-def counted(feeds):
-    global calls
-    calls += 1
-    if calls == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return run(feeds)
-model.run = counted
-score([model], {events!r}, {out!r}, threads=1)
-"""
-
-
 def test_killed_scores_go_on_to_the_same_bytes(model: Model, tmp_path: Path) -> None:
     path, out, whole = tmp_path / "events.h5", tmp_path / "out.h5", tmp_path / "whole.h5"
     with h5py.File(path, "w") as file:
         for name in "xy":
             file[name] = np.random.default_rng(0).uniform(size=12_000).astype(np.float32)
-    script = KILLED.format(model=str(model.path), events=str(path), out=str(out))
-    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
-    assert done.returncode == -signal.SIGKILL
+    kill(8, model.path, f"score([model], {str(path)!r}, {str(out)!r}, threads=1)")
     assert not out.exists()
     assert score([model], path, out) == 7_000  # the first chunk of 5,000 is kept
     score([model], path, whole)

@@ -1,6 +1,3 @@
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -11,7 +8,7 @@ from infer import draws, events, template
 from infer.errors import BadInput, GateFailed
 from infer.model import Model
 from tests.infer import graphs
-from tests.infer.conftest import MASSES, WINDOW
+from tests.infer.conftest import MASSES, WINDOW, kill
 
 
 @pytest.fixture
@@ -76,33 +73,12 @@ def test_sideband_events_are_moved_to_the_target_masses(toy_task: Path, tmp_path
     assert distance.max() < 1e-5
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from infer import template
-from infer.model import Model
-
-model, calls = Model({model!r}), 0
-run = model.run
-def counted(feeds):
-    global calls
-    calls += 1
-    if calls == 23:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return run(feeds)
-model.run = counted
-template.generate(model, {task!r}, Path({out!r}), 40_000, threads={threads})
-"""
-
-
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_killed_template_goes_on_to_the_same_bytes(
     model: Model, toy_task: Path, tmp_path: Path, threads: int
 ) -> None:
     out, whole = tmp_path / "out.h5", tmp_path / "whole.h5"
-    script = KILLED.format(model=str(model.path), task=str(toy_task), out=str(out), threads=threads)
-    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
-    assert done.returncode == -signal.SIGKILL
+    kill(23, model.path, f"generate(model, {str(toy_task)!r}, {str(out)!r}, 40_000, threads={threads})")
     assert not out.exists()
     made = template.generate(model, toy_task, out, 40_000, threads=threads)
     assert 40_000 - 22_000 <= made < 40_000

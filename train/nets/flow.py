@@ -185,28 +185,26 @@ class Flow(nn.Module):
 
 
 class ConditionalDensity(nn.Module):
-    """A stack of flows in physical units: p(features | mass) on a mass range.
+    """A flow in physical units: p(features | mass) on a mass range.
 
     Args:
         features: number of features d.
-        settings: shape of the flows.
-        members: independent flows.
+        settings: shape of the flow.
     """
 
-    def __init__(self, features: int, settings: FlowSettings, members: int = 1) -> None:
+    def __init__(self, features: int, settings: FlowSettings) -> None:
         super().__init__()
         self.preprocess = LogitStandardise(features)
         self.mass = MassScale()
-        self.flow = Flow(features, 1, settings, members)
+        self.flow = Flow(features, 1, settings)
 
     def log_density(self, features: Tensor, mass: Tensor) -> Tensor:
-        """Log p(features | mass) `[N]`, the members' densities averaged; features `[N, d]`, mass `[N, 1]`."""
+        """Log p(features | mass) `[N]`; features `[N, d]`, mass `[N, 1]`."""
         x, log_determinant = self.preprocess(features.T)
-        stacked = self.flow.log_density(x[None], self.mass(mass.T)[None])
-        return torch.logsumexp(stacked, 0) - math.log(self.flow.members) + log_determinant
+        return self.flow.log_density(x[None], self.mass(mass.T)[None])[0] + log_determinant
 
     def sample(self, noise: Tensor, mass: Tensor) -> Tensor:
-        """Features `[N, d]` from noise `[N, d]` and mass `[N, 1]`, of the first member."""
+        """Features `[N, d]` from noise `[N, d]` and mass `[N, 1]`."""
         return self.preprocess.inverse(self.flow.sample(noise.T[None], self.mass(mass.T)[None])[0]).T
 
 
