@@ -1,11 +1,13 @@
-"""python -m benchmarks run|report|task|control|evaluate|download: what is compared and how."""
+"""python -m benchmarks run|report|generate|describe|validate|download|task|control|evaluate."""
 
 import argparse
 from pathlib import Path
 
-from infer.errors import guarded
+from infer.errors import BadInput, guarded
 
 PARTS = ("data", "background", "simulation")  # of the LHC Olympics
+KINDS = ("sample", "qcd", "signal", "simulation", "embedded")  # of events to generate
+SHOWERS = ("alphas", "vincia")
 
 
 def main() -> int:
@@ -20,6 +22,8 @@ def main() -> int:
     run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
 
+    run.add_argument("--events", type=Path, help="folder of a generated sample, in place of the embedded events")
+
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
 
@@ -27,6 +31,30 @@ def main() -> int:
     download.add_argument("--to", type=Path, default=Path("data/lhco"), help="folder (default data/lhco)")
     download.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which of them (default: all)")
     download.add_argument("--from", dest="site", help="another site with Zenodo's interface")
+
+    generate = commands.add_parser("generate", help="make events with Pythia; needs pip install '.[generate]'")
+    generate.add_argument("kind", choices=KINDS, help="a whole sample, one file of it, or the embedded set anew")
+    generate.add_argument("--events", type=int, help="events; of a sample, its QCD (default 100,000)")
+    generate.add_argument("--out", type=Path, help="file, or folder of a sample (default data/KIND)")
+    generate.add_argument("--seed", type=int, default=1, help="equal seeds give equal events (default 1)")
+    generate.add_argument("--cores", type=int, help="worker processes (default: all cores)")
+    generate.add_argument(
+        "--constituents", type=int, default=0, help="leading constituents of a jet to keep, up to 128"
+    )
+    generate.add_argument("--pt-min", type=float, default=1.2, help="leading jet's transverse momentum [TeV] (1.2)")
+    generate.add_argument("--mass", type=float, default=3.5, help="of the resonance [TeV] (3.5)")
+    generate.add_argument("--daughters", type=float, nargs=2, default=(0.5, 0.1), help="their masses [TeV] (0.5 0.1)")
+    generate.add_argument("--width", type=float, help="of the resonance [TeV] (a hundredth of its mass)")
+    generate.add_argument("--prongs", type=int, choices=(2, 3), default=2, help="of each signal jet (2)")
+    generate.add_argument("--shower", choices=SHOWERS, default="alphas", help="of the simulation (alphas)")
+
+    describe = commands.add_parser("describe", help="what files of events hold, with figures")
+    describe.add_argument("files", type=Path, nargs="+", help="events files, or folders of them")
+    describe.add_argument("--out", type=Path, help="folder for figures (default: 'figures' beside the first file)")
+    validate = commands.add_parser("validate", help="which rules of the events layout files break")
+    validate.add_argument("files", type=Path, nargs="+")
+    for command in (describe, validate):
+        command.add_argument("--mass", default="m_jj", help="the mass column (default m_jj)")
 
     task = commands.add_parser("task", help="draw one task of a suite")
     task.add_argument("suite")
@@ -52,7 +80,9 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from benchmarks import grid
 
-    suite, good = grid.run(arguments.suite, arguments.runs, arguments.stage, arguments.cores, arguments.device)
+    suite, good = grid.run(
+        arguments.suite, arguments.runs, arguments.stage, arguments.cores, arguments.device, arguments.events
+    )
     if good and arguments.stage in (None, "benchmark"):
         _print_summary(arguments.runs / suite.name)
     return 0 if good else 1
@@ -91,6 +121,48 @@ def _download(arguments: argparse.Namespace) -> int:
     from benchmarks.datasets import download
 
     download.download(arguments.to, arguments.parts, arguments.site or download.ZENODO)
+    return 0
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from benchmarks import describe
+    from benchmarks.generate import Wanted, generate
+
+    options = {key: value for key, value in vars(arguments).items() if key not in ("command", "cores")}
+    many = arguments.kind in ("sample", "embedded")
+    options["daughters"] = tuple(arguments.daughters)
+    options["out"] = arguments.out or Path("data") / (arguments.kind if many else f"{arguments.kind}.h5")
+    if arguments.events is None:
+        options["events"] = 1_055_000 if arguments.kind == "embedded" else 100_000
+    wanted = Wanted(**options)
+    files = generate(wanted, arguments.cores)
+    describe.describe(files, wanted.out / "figures" if many else wanted.out.with_suffix(""))
+    print(*files, sep="\n")
+    if many:
+        print(f"python -m benchmarks run quick --events {wanted.out}")
+    return 0
+
+
+def _describe(arguments: argparse.Namespace) -> int:
+    from benchmarks import describe
+
+    first = arguments.files[0]
+    describe.describe(
+        arguments.files, arguments.out or (first if first.is_dir() else first.parent) / "figures", arguments.mass
+    )
+    return 0
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from benchmarks import layout
+
+    broken = {path: layout.violations(path, arguments.mass) for path in arguments.files}
+    for path, rules in broken.items():
+        print(f"{path}: {'valid' if not rules else ''}".rstrip(), *rules, sep="\n  ")
+    number = sum(map(len, broken.values()))
+    if number:
+        where = ", ".join(str(path) for path, rules in broken.items() if rules)
+        raise BadInput(f"{number} rules of the events layout broken in {where}")
     return 0
 
 
@@ -135,6 +207,9 @@ COMMANDS = {
     "run": _run,
     "report": _report,
     "download": _download,
+    "generate": _generate,
+    "describe": _describe,
+    "validate": _validate,
     "task": _task,
     "control": _control,
     "evaluate": _evaluate,

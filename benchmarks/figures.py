@@ -1,26 +1,18 @@
-"""Figures of the report: seaborn for the tidy tables, matplotlib for histograms."""
+"""Figures of the report."""
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks import methods, sic, task
+from benchmarks import methods, sic, style, task
 from benchmarks.datasets import Events
 from benchmarks.results import Results
 from infer import events
 
-mpl.use("Agg")
-sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
-mpl.rcParams.update({"svg.hashsalt": "sideband", "figure.constrained_layout.use": True, "axes.grid": True})
-mpl.rcParams.update({"grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False})
-
 # One colour a method everywhere, references in greys.
-_COLOURS = sns.color_palette("colorblind", 10)
 _GREYS = {"iad": "0.15", "supervised": "0.45", "cwola": "0.65"}
 
 
@@ -29,19 +21,12 @@ def colour(method: str) -> object:
     if method in _GREYS:
         return _GREYS[method]
     names = [name for name, entry in methods.CATALOGUE.items() if not entry.shared and name not in _GREYS]
-    return _COLOURS[names.index(method) % len(_COLOURS)]
+    return style.PALETTE[names.index(method) % len(style.PALETTE)]
 
 
 def title(method: str) -> str:
     """What figures call a method."""
     return methods.get(method).title
-
-
-def save(figure: Figure, stem: str) -> None:
-    """Write a figure as PNG and SVG, without dates, so that equal figures are equal files."""
-    Path(stem).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(f"{stem}.png", dpi=150)
-    figure.savefig(f"{stem}.svg", metadata={"Date": None})
 
 
 def headline(results: Results, injection: str, window: str) -> Figure:
@@ -193,8 +178,7 @@ def overlays(the_task: task.Task, template_path: Path, truth: Events, name: str)
         bottom.bar(edges[:-1], pull, np.diff(edges), align="edge", color=colour(name))
         bottom.axhspan(-2, 2, color="0.9", zorder=0)
         bottom.set_ylim(-5, 5)
-        unit = the_task.units[feature]
-        bottom.set_xlabel(f"{feature} [{unit}]" if unit else feature)
+        bottom.set_xlabel(style.with_unit(feature, the_task.units[feature]))
         top.set_yticks([])
     panels[0, 0].legend(fontsize=7, frameon=False)
     panels[0, 0].set_ylabel("density")
@@ -220,12 +204,12 @@ def throughput(results: Results) -> Figure | None:
     for axes, role in zip(panels, ("template", "score"), strict=True):
         rows = results.timings[(results.timings["role"] == role) & (results.timings["scope"] == "host")]
         for name in results.methods(rows):
-            for threads, style in ((1, ":"), (most, "-")):
+            for threads, line in ((1, ":"), (most, "-")):
                 run = rows[(rows["method"] == name) & (rows["threads"] == threads)].sort_values("batch")
                 error = [run["events_per_second"] - run["p10"], run["p90"] - run["events_per_second"]]
                 label = title(name) if threads == most else None
                 axes.errorbar(
-                    run["batch"], run["events_per_second"], error, color=colour(name), ls=style, marker="o", label=label
+                    run["batch"], run["events_per_second"], error, color=colour(name), ls=line, marker="o", label=label
                 )
         axes.set_xscale("log")
         axes.set_yscale("log")

@@ -37,7 +37,12 @@ PRINT_SECONDS = 30.0
 
 
 def run(
-    suite: str, runs: Path, stage: str | None = None, number: int | None = None, device: str | None = None
+    suite: str,
+    runs: Path,
+    stage: str | None = None,
+    number: int | None = None,
+    device: str | None = None,
+    sample: Path | None = None,
 ) -> tuple[Suite, bool]:
     """Bring a suite, or one stage of it, up to date.
 
@@ -47,6 +52,7 @@ def run(
         stage: one of `STAGES`; all of them where None.
         number: CPU cores to use; all where None.
         device: "cpu" or "cuda", in place of the suite's own.
+        sample: a folder of generated events, in place of the embedded ones.
 
     Returns:
         The suite, and whether all of it is there now.
@@ -54,7 +60,7 @@ def run(
     Raises:
         BadInput: a mistake in the suite, another run of it at work, or an unwritable folder.
     """
-    the_suite = suites.load(suite, device)
+    the_suite = suites.load(suite, device, sample)
     folder = runs / the_suite.name
     with sole_owner(folder):
         the_suite.save(folder / "suite.json")

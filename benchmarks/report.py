@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks import closure, figures, methods, sic, task
+from benchmarks import closure, figures, methods, sic, style, task
 from benchmarks.evaluate import background
 from benchmarks.results import Results, gather
 from benchmarks.suite import Cell, Suite
@@ -53,7 +53,7 @@ def write(suite: Suite, folder: Path) -> Path:
         for part in content:
             if isinstance(part, Picture):
                 stem = str(out / "figures" / part.name)
-                figures.save(part.figure, stem)
+                style.save(part.figure, stem)
                 parts.append({"image": _inline(Path(f"{stem}.svg")), "caption": part.caption, "name": part.name})
             else:
                 parts.append({"table": part})

@@ -10,7 +10,9 @@ import jsonschema
 import yaml
 
 from benchmarks import datasets, methods
-from benchmarks.task import Recipe, injection_name, seed_name, window_name
+from benchmarks.datasets.hdf5 import DIJET_FEATURES
+from benchmarks.task import BACKGROUND_SPLIT, Recipe, injection_name, seed_name, window_name
+from infer import events
 from infer.errors import BadInput
 
 SUITES = Path(__file__).with_name("suites")
@@ -141,8 +143,6 @@ class Suite:
         """Write the suite as JSON that `load` reads back; untouched where it says the same already."""
         text = json.dumps({"name": self.name, "resolved": self.content}, indent=1) + "\n"
         if not path.exists() or path.read_text() != text:
-            from infer import events
-
             with events.atomic(path) as temporary:
                 temporary.write_text(text)
 
@@ -152,12 +152,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in SUITES.glob("*.yaml"))
 
 
-def load(suite: str | Path, device: str | None = None) -> Suite:
+def load(suite: str | Path, device: str | None = None, sample: Path | None = None) -> Suite:
     """Read a suite by name, from a YAML file, or from the JSON that a run keeps.
 
     Args:
         suite: "quick", or a path.
         device: in place of the suite's own.
+        sample: a folder of generated events, in place of the embedded ones; the suite's name then ends in its name.
 
     Raises:
         BadInput: no such suite, an unknown key or method, a wrong value, a file that does not exist.
@@ -181,6 +182,8 @@ def load(suite: str | Path, device: str | None = None) -> Suite:
     content["methods"] = {name: settings or {} for name, settings in content["methods"].items()}
     content["dataset"] = _absolute(content["dataset"], path.resolve().parent)
     result = Suite(path.stem, content)
+    if sample is not None:
+        result = _with_sample(result, sample.resolve(), path)
     _check_sense(result, path)
     return result
 
@@ -224,6 +227,38 @@ def _check_sense(suite: Suite, path: Path) -> None:
         if not low < window[0] < window[1] < high:
             raise BadInput(f"{path}: window {window} does not lie inside mass_range {[low, high]}")
     datasets.files(suite["dataset"], Path())
+
+
+def _with_sample(suite: Suite, folder: Path, path: Path) -> Suite:
+    """The suite with the dijets of a folder in place of the embedded ones, and no more data than there are."""
+    section = suite["dataset"]
+    if section["source"] != "dijets":
+        raise BadInput(f"--events {folder}: {path} has events of its own; give a suite on the embedded dijets")
+    parts = {part: str(folder / f"{part}.h5") for part in datasets.PARTS if (folder / f"{part}.h5").is_file()}
+    for part in ("data", "signal"):
+        if part not in parts:
+            raise BadInput(f"--events {folder}: no {part}.h5 there; `python -m benchmarks generate sample` makes it")
+    features = section.get("features", list(DIJET_FEATURES))
+    mass = {"column": "m_jj", "unit": "TeV"}
+    content = {
+        **suite.content,
+        "dataset": {
+            "source": "hdf5",
+            **parts,
+            "mass": mass,
+            "features": features,
+            "description": f"events of {folder.name}",
+        },
+    }
+    with events.opened(parts["data"]) as file:
+        held = events.count(file, ["m_jj"], parts["data"])
+    held = held if "background" in parts else int(held * BACKGROUND_SPLIT["data"])
+    asked = content.get("data_events", held)
+    if asked > held:
+        print(
+            f"{folder.name}: holds {held:,} events for the data where {suite.name} would draw {asked:,}; all are used"
+        )
+    return Suite(f"{suite.name}-{folder.name}", {**content, "data_events": min(asked, held)})
 
 
 def _absolute(section: dict[str, Any], base: Path) -> dict[str, Any]:

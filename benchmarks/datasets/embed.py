@@ -1,27 +1,34 @@
-"""How the embedded dijets were cut from generated files.
+"""How the embedded dijets are cut from generated files; `python -m benchmarks generate embedded` does all of it.
 
-    python -m benchmarks.datasets.embed --qcd qcd.h5 --signal signal.h5 --simulation simulation.h5
-
-Takes events files in our layout; keeps rows in order, so any cut by row is unbiased, and rounds mantissas to 12 bits
-(1 part in 8,000, far below the detector's resolution), which nearly halves the size.
+Rows stay in order, so any cut by row is unbiased; mantissas are rounded to 12 bits (1 part in 8,000, far below the
+detector's resolution), which nearly halves the size.
 """
 
-import argparse
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import DIJETS
+from benchmarks.datasets import PARTS
 from benchmarks.datasets.hdf5 import DIJET_FEATURES
 from infer import events
-from infer.errors import guarded
 
 COLUMNS = ("m_jj", *DIJET_FEATURES)
 MANTISSA_BITS = 12
 QCD, SIGNAL, SIMULATION = 450_000, 60_000, 150_000
+# To be made first; further background is cut from the QCD that is left.
+GENERATED = {"qcd": 1_055_000, "signal": SIGNAL, "simulation": SIMULATION}
 SCANNED = (2.9, 4.1)  # TeV: every window of the sliding scan
+ORIGIN = (
+    "what", "made_with", "pythia_settings", "selection", "seed",
+    "cross_section_pb", "cross_section_error_pb", "cross_section_of",
+)  # fmt: skip
+
+
+def needed(qcd: int) -> dict[str, int]:
+    """Events of each kind to generate for a set with so many QCD events in all, in the embedded set's proportions."""
+    return {name: max(number * qcd // GENERATED["qcd"], 1) for name, number in GENERATED.items()}
 
 
 def rounded(values: NDArray[np.float32], bits: int = MANTISSA_BITS) -> NDArray[np.float32]:
@@ -31,42 +38,36 @@ def rounded(values: NDArray[np.float32], bits: int = MANTISSA_BITS) -> NDArray[n
     return ((raw + np.uint32(1 << (drop - 1))) >> np.uint32(drop) << np.uint32(drop)).view(np.float32)
 
 
-def main() -> None:
-    """Cut and write the four files of the embedded set."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.datasets.embed", description=__doc__)
-    for name in ("qcd", "signal", "simulation"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    arguments = parser.parse_args()
+def cut(generated: Path, to: Path) -> list[Path]:
+    """Cut `qcd.h5`, `signal.h5` and `simulation.h5` of one folder into the four parts of the set in another.
 
-    rest = events.read(arguments.qcd, COLUMNS, rows=slice(QCD, None))
-    inside = (rest["m_jj"] > SCANNED[0]) & (rest["m_jj"] < SCANNED[1])
-    cut = f"m_jj in {SCANNED[0]}-{SCANNED[1]} TeV"
-    parts = {
-        "data": (arguments.qcd, events.read(arguments.qcd, COLUMNS, rows=slice(QCD)), "mass not cut"),
-        "background": (arguments.qcd, {name: values[inside] for name, values in rest.items()}, cut),
-        "signal": (arguments.signal, events.read(arguments.signal, COLUMNS, rows=slice(SIGNAL)), "mass not cut"),
-        "simulation": (
-            arguments.simulation,
-            events.read(arguments.simulation, COLUMNS, rows=slice(SIMULATION)),
-            "mass not cut",
-        ),
+    Raises:
+        BadInput: a file is missing or cannot be read.
+    """
+    qcd = events.read(generated / "qcd.h5", COLUMNS)
+    data = len(qcd["m_jj"]) * QCD // GENERATED["qcd"]
+    rest = {name: values[data:] for name, values in qcd.items()}
+    inside = events.in_window(rest["m_jj"], SCANNED)
+    sources = {"data": "qcd", "background": "qcd", "signal": "signal", "simulation": "simulation"}
+    tables = {
+        "data": {name: values[:data] for name, values in qcd.items()},
+        "background": {name: values[inside] for name, values in rest.items()},
+        **{name: events.read(generated / f"{name}.h5", COLUMNS) for name in ("signal", "simulation")},
     }
-    for part, (source, columns, cut) in parts.items():
-        with events.atomic(DIJETS / f"{part}.h5") as temporary, h5py.File(temporary, "w") as file:
-            with h5py.File(source) as original:
-                for name in ("what", "made_with", "pythia_settings", "selection"):
-                    file.attrs[name] = str(original.attrs[name]).split("; see ")[0].split("; mass not cut")[0]
-                units = {name: str(original[name].attrs["unit"]) for name in COLUMNS}
-            file.attrs["cut"] = f"{cut}; the first {len(columns['m_jj'])} such events of those generated for this part"
-            file.attrs["precision"] = f"mantissas rounded to {MANTISSA_BITS} bits"
-            for name in COLUMNS:
-                data = file.create_dataset(
-                    name, data=rounded(columns[name]), compression="gzip", compression_opts=9, shuffle=True
-                )
-                data.attrs["unit"] = units[name]
-            label = np.full(len(columns["m_jj"]), part == "signal", dtype=np.int8)
-            file.create_dataset("label", data=label, compression="gzip", compression_opts=9)
+    for part in PARTS:
+        said = f"m_jj in {SCANNED[0]}-{SCANNED[1]} TeV" if part == "background" else "mass not cut"
+        _write(to / f"{part}.h5", generated / f"{sources[part]}.h5", tables[part], part == "signal", said)
+    return [to / f"{part}.h5" for part in PARTS]
 
 
-if __name__ == "__main__":
-    guarded(main)
+def _write(path: Path, source: Path, columns: events.Columns, signal: bool, said: str) -> None:
+    number = len(columns["m_jj"])
+    with events.atomic(path) as temporary, h5py.File(temporary, "w") as file, h5py.File(source) as original:
+        file.attrs.update({name: original.attrs[name] for name in ORIGIN if name in original.attrs})
+        file.attrs["cut"] = f"{said}; the first {number} such events of those generated for this part"
+        file.attrs["precision"] = f"mantissas rounded to {MANTISSA_BITS} bits"
+        packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+        for name, values in columns.items():
+            data = file.create_dataset(name, data=rounded(values), **packed)
+            data.attrs["unit"] = original[name].attrs["unit"]
+        file.create_dataset("label", data=np.full(number, signal, np.int8), **packed)

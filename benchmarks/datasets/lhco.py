@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.datasets import Dataset, Events
+from benchmarks.datasets import Dataset, Events, dijet
+from benchmarks.datasets.dijet import FEATURES, UNITS
 from infer.errors import BadInput
 
 COLUMNS = tuple(f"{name}j{jet}" for jet in (1, 2) for name in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
-FEATURES = ("m_j1", "dm_j", "tau21_j1", "tau21_j2", "dr_jj", "tau32_j1", "tau32_j2")
-UNITS = {"m_jj": "TeV", "m_j1": "TeV", "dm_j": "TeV"}
 DEFAULT = FEATURES[:5]
-
-# The R&D set's own convention: keeps the ratio finite for jets of one constituent.
-TAU_FLOOR = 1e-5
 
 
 def olympics(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Dataset:
@@ -76,31 +72,13 @@ def read(path: Path, features: tuple[str, ...] = DEFAULT) -> Events:
 
 
 def columns(frame: pd.DataFrame) -> dict[str, Any]:
-    """The derived columns `[N]` of LHC Olympics rows: masses in TeV, jet 1 the lighter one."""
-    jets = [
-        {name: frame[f"{name}j{jet}"].to_numpy(float) for name in ("px", "py", "pz", "m", "tau1", "tau2", "tau3")}
-        for jet in (1, 2)
-    ]
-    for jet in jets:
-        squared = jet["px"] ** 2 + jet["py"] ** 2 + jet["pz"] ** 2
-        jet["e"] = np.sqrt(squared + jet["m"] ** 2)
-        jet["eta"] = np.arcsinh(jet["pz"] / np.hypot(jet["px"], jet["py"]))
-        jet["phi"] = np.arctan2(jet["py"], jet["px"])
-        jet["tau21"] = jet["tau2"] / (TAU_FLOOR + jet["tau1"])
-        jet["tau32"] = jet["tau3"] / (TAU_FLOOR + jet["tau2"])
-    total = {name: jets[0][name] + jets[1][name] for name in ("e", "px", "py", "pz")}
-    m_squared = total["e"] ** 2 - total["px"] ** 2 - total["py"] ** 2 - total["pz"] ** 2
-    turn = np.abs(jets[0]["phi"] - jets[1]["phi"])
-    swap = jets[0]["m"] > jets[1]["m"]
-    light = {name: np.where(swap, jets[1][name], jets[0][name]) for name in ("m", "tau21", "tau32")}
-    heavy = {name: np.where(swap, jets[0][name], jets[1][name]) for name in ("m", "tau21", "tau32")}
-    return {
-        "m_jj": np.sqrt(np.maximum(m_squared, 0)) / 1000,
-        "m_j1": light["m"] / 1000,
-        "dm_j": (heavy["m"] - light["m"]) / 1000,
-        "tau21_j1": light["tau21"],
-        "tau21_j2": heavy["tau21"],
-        "dr_jj": np.hypot(jets[0]["eta"] - jets[1]["eta"], np.minimum(turn, 2 * np.pi - turn)),
-        "tau32_j1": light["tau32"],
-        "tau32_j2": heavy["tau32"],
-    }
+    """Our columns `[N]` of LHC Olympics rows: masses in TeV, jet 1 the lighter one."""
+
+    def both(name: str) -> Any:
+        return np.stack([frame[f"{name}j{jet}"].to_numpy(float) for jet in (1, 2)], axis=1)
+
+    px, py, pz, m = (both(name) for name in ("px", "py", "pz", "m"))
+    p = np.stack([px, py, pz, np.sqrt(px**2 + py**2 + pz**2 + m**2)])
+    tau = np.stack([both(name) for name in ("tau1", "tau2", "tau3")])
+    order = dijet.lighter_first(p)[None]
+    return dijet.columns(np.take_along_axis(p, order, 2), np.take_along_axis(tau, order, 2))

@@ -1,0 +1,109 @@
+"""The rules of our events layout, and which of them a file breaks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.datasets.dijet import UNITS
+from infer import events
+
+ROWS = 20_000  # read at a time
+
+# Columns with a meaning of their own, and the least value of those that have one.
+LEAST = {"m_jj": 0.0, "m_j1": 0.0, "dm_j": 0.0, "dr_jj": 0.0, "weight": 0.0}
+LEAST |= {f"tau{n}_j{jet}": 0.0 for n in (21, 32) for jet in (1, 2)}
+LIKELY = (0.1, 100.0)  # TeV, of a median dijet mass
+
+
+def violations(path: str | Path, mass: str = "m_jj") -> list[str]:
+    """Each rule of the layout that a file breaks, one line each; none if it is an events file.
+
+    Args:
+        path: an HDF5 file.
+        mass: the mass column.
+
+    Raises:
+        BadInput: no such file, or not a readable HDF5 file.
+    """
+    with events.opened(path) as file:
+        if any("pandas_type" in item.attrs for item in file.values()):
+            return ["a pandas store, not one dataset a column; a suite reads it with 'source: lhco'"]
+        found = [
+            f"group '{name}': columns must be datasets of the file itself"
+            for name, item in file.items()
+            if isinstance(item, h5py.Group)
+        ]
+        columns = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        if mass not in columns:
+            found.append(f"no mass column '{mass}' (columns there: {', '.join(columns) or 'none'})")
+        numbers = {}
+        for name, data in columns.items():
+            if data.ndim < 1 or data.dtype.kind not in "fiub":
+                found.append(f"'{name}': must be an array of numbers, and is of type {data.dtype}, shape {data.shape}")
+            else:
+                numbers[name] = data
+        lengths = {name: len(data) for name, data in numbers.items()}
+        if len(set(lengths.values())) > 1:
+            found.append(f"columns of unequal length: {', '.join(f'{name} {n}' for name, n in lengths.items())}")
+        if lengths and not max(lengths.values()):
+            found.append("no events")
+        for name, data in numbers.items():
+            found += [f"'{name}': {broken}" for broken in _column(name, data)]
+    return found
+
+
+def _column(name: str, data: h5py.Dataset) -> Iterator[str]:
+    """The rules of a single column."""
+    yield from _unit(name, data)
+    if name == "constituents" and (data.ndim != 4 or data.shape[1] != 2 or data.shape[3] != 3):
+        yield f"shape {data.shape}; must be [events, 2 jets, constituents, 3 (pt, eta, phi)]"
+        return
+    bad, first, least, others, disorder = 0, -1, np.inf, 0, 0
+    for start in range(0, len(data), ROWS):
+        with np.errstate(over="ignore"):
+            values = data[start : start + ROWS].astype(np.float32)
+        finite = np.isfinite(values)
+        if not finite.all() and not bad:
+            first = start + int(np.argmin(finite.reshape(len(values), -1).all(axis=1)))
+        bad += int((~finite).sum())
+        least = min(least, float(values.min(where=finite, initial=np.inf)))
+        others += int((~np.isin(values, (0, 1))).sum())
+        disorder += _disorder(values) if name == "constituents" else 0
+    if bad:
+        yield f"{bad} NaN or infinite values, or beyond float32 (first: row {first})"
+    if name == "label" and others:
+        yield f"{others} values other than 0 (background) and 1 (signal)"
+    if name in LEAST and least < LEAST[name]:
+        yield f"values down to {least:g}; must not be negative"
+    if disorder:
+        yield (
+            f"{disorder} jets whose constituents are out of order: pt must fall and not be negative, |phi| be at most "
+            "pi, and zeros follow the last"
+        )
+    if name == "m_jj" and len(data):
+        middle = float(np.median(data[:ROWS]))
+        if not LIKELY[0] < middle < LIKELY[1]:
+            yield f"about {middle:.3g}, so hardly in TeV"
+
+
+def _unit(name: str, data: h5py.Dataset) -> Iterator[str]:
+    unit = data.attrs.get("unit")
+    if name == "label":
+        return
+    if not isinstance(unit, str):
+        yield "no attribute 'unit' (a text, empty for a pure number)"
+    elif name in UNITS and unit != UNITS[name]:
+        yield f"in '{unit}'; the layout has it in {UNITS[name]}"
+
+
+def _disorder(values: NDArray[Any]) -> int:
+    """How many jets' constituents `[N, 2, P, 3]` are not as they must be."""
+    pt, eta, phi = np.moveaxis(values, -1, 0)
+    absent = pt == 0
+    right = (pt >= 0) & (np.abs(phi) <= np.float32(np.pi)) & ~(absent & ((eta != 0) | (phi != 0)))
+    falling = (np.diff(pt, axis=-1) <= 0).all(axis=-1)
+    return int((~(right.all(axis=-1) & falling)).sum())

@@ -1,0 +1,26 @@
+"""How figures look, and how they are written."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+
+mpl.use("Agg")
+sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
+mpl.rcParams.update({"svg.hashsalt": "sideband", "figure.constrained_layout.use": True, "axes.grid": True})
+mpl.rcParams.update({"grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False})
+
+PALETTE = sns.color_palette("colorblind", 10)
+
+
+def save(figure: Figure, stem: str | Path) -> None:
+    """Write a figure as PNG and SVG, without dates, so that equal figures are equal files."""
+    Path(stem).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(f"{stem}.png", dpi=150)
+    figure.savefig(f"{stem}.svg", metadata={"Date": None})
+
+
+def with_unit(name: str, unit: str) -> str:
+    """An axis label."""
+    return f"{name} [{unit}]" if unit else name
