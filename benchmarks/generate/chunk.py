@@ -12,7 +12,7 @@ from benchmarks.generate.source import Source
 from infer.draws import generator
 from infer.errors import BadInput
 
-SIZE = 1000  # events of a chunk
+SIZE = 2000  # events of a chunk; Pythia starts anew for each
 BATCH = 500  # events at a time; more would only need more memory
 GIVE_UP = 4000  # tries without one event that passes the cut
 
@@ -60,8 +60,8 @@ def make(process: Process, seed: int, index: int, events: int = SIZE, constituen
             raise BadInput(
                 f"{process.what}: none of {asked} events has a jet above --pt-min {process.pt_min:g} TeV; choose less"
             )
-        left = (events - selected) * 1.05 * asked / max(selected, 1)
-        tries = BATCH if not selected else int(np.clip(left, 20, BATCH))
+        needed = 1.05 * (events - selected) * (asked / selected if selected else 2)
+        tries = int(np.clip(needed, 20, BATCH))
         observed = detector.observe(random, *source.particles(tries))
         passed = jets.find(*observed, 1000 * process.pt_min)
         found.append(columns(passed, constituents))

@@ -24,7 +24,7 @@ class Jets:
     Args:
         p: px, py, pz, energy `[4, N, 2]`.
         tau: N-subjettiness for N = 1, 2, 3 `[3, N, 2]`.
-        constituents: of either jet, by falling transverse momentum: (pt, eta, phi) records `[N, var]`.
+        constituents: of either jet: (px, py, pz, E) records `[N, var]`.
     """
 
     p: Array
@@ -43,9 +43,10 @@ def find(objects: Array, starts: NDArray[np.int64], pt_min: float) -> Jets:
         starts: where each event's objects begin `[events + 1]`.
         pt_min: in GeV.
     """
-    flat = ak.Array({"pt": objects[:, 0], "eta": objects[:, 1], "phi": objects[:, 2]})
-    table = ak.unflatten(flat, np.diff(starts))
-    cluster = fastjet.ClusterSequence(_momenta(table), ANTI_KT)
+    pt, eta, phi = objects.T
+    p = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "E": pt * np.cosh(eta)}
+    table = ak.unflatten(ak.Array(p), np.diff(starts))
+    cluster = fastjet.ClusterSequence(table, ANTI_KT)
     jets, members = cluster.inclusive_jets(min_pt=LEAST_JET), cluster.constituent_index(min_pt=LEAST_JET)
     pt = np.hypot(jets.px, jets.py)
     order = ak.argsort(pt, ascending=False)
@@ -55,9 +56,8 @@ def find(objects: Array, starts: NDArray[np.int64], pt_min: float) -> Jets:
     order = order[kept][:, :2]
     jets, members, table = jets[kept][order], members[kept][order], table[kept]
     if not len(jets):
-        none = ak.Array({"pt": [[]], "eta": [[]], "phi": [[]]})[:0]
-        return Jets(np.empty((4, 0, 2)), np.empty((3, 0, 2)), (none, none))
-    one, other = (_by_momentum(table[members[:, jet]]) for jet in (0, 1))
+        return Jets(np.empty((4, 0, 2)), np.empty((3, 0, 2)), (table[:0], table[:0]))
+    one, other = (table[members[:, jet]] for jet in (0, 1))
     return Jets(
         np.stack([ak.to_numpy(jets[name]) for name in ("px", "py", "pz", "E")]).astype(float),
         np.stack([_subjettiness(found) for found in (one, other)], axis=-1),
@@ -65,37 +65,24 @@ def find(objects: Array, starts: NDArray[np.int64], pt_min: float) -> Jets:
     )
 
 
-def _by_momentum(constituents: ak.Array) -> ak.Array:
-    return constituents[ak.argsort(constituents.pt, ascending=False)]
-
-
-def _momenta(table: ak.Array) -> ak.Array:
-    return ak.zip(
-        {
-            "px": table.pt * np.cos(table.phi),
-            "py": table.pt * np.sin(table.phi),
-            "pz": table.pt * np.sinh(table.eta),
-            "E": table.pt * np.cosh(table.eta),
-        }
-    )
-
-
 def _subjettiness(constituents: ak.Array) -> Array:
     """τ1, τ2, τ3 `[3, N]` of one jet an event."""
-    cluster = fastjet.ClusterSequence(_momenta(constituents), ANTI_KT)
+    cluster = fastjet.ClusterSequence(constituents, ANTI_KT)
     return ak.to_numpy(cluster.njettiness(njets=[1, 2, 3], R0=RADIUS, **NSUBJETTINESS)).T.astype(float)
 
 
 def number(constituents: tuple[ak.Array, ak.Array]) -> NDArray[np.int64]:
     """How many constituents each jet has `[N, 2]`."""
-    return np.stack([ak.to_numpy(ak.num(found.pt)) for found in constituents], axis=1)
+    return np.stack([ak.to_numpy(ak.num(found.px)) for found in constituents], axis=1)
 
 
 def leading(constituents: tuple[ak.Array, ak.Array], most: int) -> NDArray[np.float64]:
     """The leading constituents of both jets `[N, 2, most, 3]`: pt [GeV], η, φ; zeros where a jet has fewer."""
     table = np.zeros((len(constituents[0]), 2, most, 3))
     for jet, found in enumerate(constituents):
-        for index, name in enumerate(("pt", "eta", "phi")):
-            padded = ak.fill_none(ak.pad_none(found[name], most, axis=1, clip=True), 0.0)
+        pt = np.hypot(found.px, found.py)
+        order = ak.argsort(pt, ascending=False)
+        for index, values in enumerate((pt, np.arcsinh(found.pz / pt), np.arctan2(found.py, found.px))):
+            padded = ak.fill_none(ak.pad_none(values[order], most, axis=1, clip=True), 0.0)
             table[:, jet, :, index] = ak.to_numpy(padded)
     return table

@@ -1,5 +1,6 @@
 """Pythia as a source of stable particles; the only file that talks to it."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,12 @@ def hardest_cone(momenta: Sequence[tuple[float, float, float]]) -> float:
     return best
 
 
+@functools.cache
+def _defaults() -> pythia8mc.Pythia:
+    """Pythia's settings and particles as it comes; reading them takes a quarter of a start, so it is done once."""
+    return pythia8mc.Pythia("", False)
+
+
 class Source:
     """A freshly seeded Pythia for one process.
 
@@ -64,7 +71,8 @@ class Source:
 
     def __init__(self, process: Process, seed: int) -> None:
         self.process, self.made = process, 0
-        self.pythia = pythia8mc.Pythia("", False)
+        defaults = _defaults()
+        self.pythia = pythia8mc.Pythia(defaults.settings, defaults.particleData, False)
         for line in (*COMMON, f"Random:seed = {seed}", *process.settings):
             if not self.pythia.readString(line):
                 raise RuntimeError(f"Pythia does not know '{line}'")
