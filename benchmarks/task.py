@@ -87,7 +87,7 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
         "target_mass_source": "the signal-region data's masses, each as often as the oversampling says",
         **_counts(data, inside, recipe),
     }
-    with events.atomic(out) as temporary, h5py.File(temporary, "w") as file:
+    with events.new_file(out) as file:
         file.attrs.update(attributes)
         _write(file, "data", data, dataset)
         file.create_dataset("target_mass", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]

@@ -21,7 +21,7 @@ from infer.errors import BadInput
 
 Columns = dict[str, NDArray[np.float32]]
 
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNWRITABLE |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}  # a folder or a file in the way
 
 
@@ -79,6 +79,23 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to fill; it appears at `path` only if the block succeeds.
+
+    It is held in memory until then: HDF5 ends the whole process where the disk is full before it has closed a file.
+
+    Raises:
+        BadInput: the place cannot be written.
+    """
+    with atomic(path) as temporary:
+        with h5py.File(temporary, "w", driver="core", backing_store=False, block_size=2**20) as file:
+            yield file
+            file.flush()
+            image = file.id.get_file_image()
+        temporary.write_bytes(image)
 
 
 def write_json(path: str | Path, content: Any) -> None:

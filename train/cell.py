@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from torch import nn
@@ -159,7 +158,7 @@ def draw_template(module: nn.Module, task: tasks.Task, source: str | None, out: 
         parts.append(ports.run(module, feeds).cpu().numpy())
     template = np.concatenate(parts)[:count]
     columns = {task.mass: drawn.target_mass, **{name: template[:, i] for i, name in enumerate(task.features)}}
-    with events.atomic(out) as temporary, h5py.File(temporary, "w") as file:
+    with events.new_file(out) as file:
         file.attrs.update({"kind": "template", "seed": task.seed, "count": count})
         events.write(file, columns, task.units)
     return template

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -121,18 +121,24 @@ def _fill(orders: Sequence[Order], workers: int) -> None:
     jobs.sort(key=lambda job: -job[0].process.cost)  # so that no slow chunk is left for the end
     watch = Watch(orders, jobs, workers)
     spawn = get_context("spawn")
-    with watch, ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=_start_worker) as pool:
-        running: dict[Future[float], Order] = {pool.submit(_work, *job, job[0].path(job[1])): job[0] for job in jobs}
-        try:
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=_start_worker)
+    running: dict[Future[float], Order] = {pool.submit(_work, *job, job[0].path(job[1])): job[0] for job in jobs}
+    try:
+        with watch:
             for done in as_completed(running):
                 watch.finished(running[done], done.result())
-        except BrokenProcessPool as error:
-            raise BadInput(
-                "a worker was killed, for want of memory most likely; what was finished is kept, run the same command "
-                "again with fewer --cores"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise BadInput(
+            "a worker was killed, for want of memory most likely; what was finished is kept, run the same command "
+            "again with fewer --cores"
+        ) from error
+    except BaseException:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts twice means the same thing
+        for worker in active_children():  # chunks appear whole or not at all, so nothing but time is lost
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start_worker() -> None:
@@ -153,7 +159,7 @@ def _work(order: Order, index: int, path: Path) -> float:
     """Make and keep one chunk; returns the CPU seconds it took."""
     start = time.process_time()
     made = chunk.make(order.process, order.seed, index, order.sizes()[index], order.constituents)
-    with events.atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with events.new_file(path) as file:
         events.write(file, made.columns)
         file.attrs.update({"made": made.made, "selected": made.selected, "cross_section": made.cross_section})
     return time.process_time() - start
@@ -162,7 +168,7 @@ def _work(order: Order, index: int, path: Path) -> float:
 def _join(order: Order) -> None:
     """Write the file from its chunks, one at a time."""
     paths = [order.path(index) for index in range(len(order.sizes()))]
-    with events.atomic(order.out) as temporary, h5py.File(temporary, "w") as file:
+    with events.new_file(order.out) as file:
         tallies = []
         start = 0
         for path in paths:

@@ -1,4 +1,5 @@
 import fcntl
+import resource
 import signal
 import subprocess
 import sys
@@ -101,6 +102,26 @@ def test_atomic_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_on_a_full_disk_is_refused(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: HDF5 itself would end the process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store(tmp_path / "e.h5", m=[1.0])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with (
+            pytest.raises(BadInput, match=r"e.h5: cannot be written \(File too large\)"),
+            events.new_file(tmp_path / "e.h5") as file,
+        ):
+            file["m"] = np.random.default_rng(0).normal(size=10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["e.h5"]
+    assert events.read(tmp_path / "e.h5", ["m"])["m"] == [1.0]
+    with events.new_file(tmp_path / "e.h5") as file:
+        file["m"] = np.arange(5.0)
+    assert len(events.read(tmp_path / "e.h5", ["m"])["m"]) == 5
 
 
 @pytest.mark.parametrize("place", ["file/out.h5", "file/deeper/out.h5", "folder"])

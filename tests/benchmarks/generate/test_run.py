@@ -1,8 +1,8 @@
 """Many chunks, whoever makes them; and everything that can go wrong."""
 
 import contextlib
-import errno
 import os
+import resource
 import signal as signals
 import subprocess
 import sys
@@ -163,17 +163,18 @@ def test_missing_packages_are_named(command: Command, monkeypatch: pytest.Monkey
     assert "pip install -c constraints.txt '.[generate]'" in line
 
 
-def test_a_full_disk_is_told_and_finished_chunks_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    wanted = order(tmp_path / "signal.h5", 2)
-    run._work(wanted, 0, wanted.path(0))
-
-    def full(*arguments: object, **options: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(h5py.Group, "create_dataset", full)
-    with pytest.raises(BadInput, match=r"signal.h5: cannot be written \(No space left on device\)"):
-        run.produce([wanted], 1)
-    assert wanted.path(0).exists()
+def test_a_full_disk_is_told_and_finished_chunks_stay(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk."""
+    wanted = order(tmp_path / "signal.h5", 2001)
+    run._work(wanted, 1, wanted.path(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with pytest.raises(BadInput, match=r"000000_2000.h5: cannot be written \(File too large\)"):
+            run.produce([wanted], 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert wanted.path(1).exists()
     assert [path.name for path in tmp_path.iterdir()] == [wanted.chunks.name]
 
 
