@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import figures, methods, report
+from benchmarks import figures, methods, report, style
 from benchmarks.results import gather
 from benchmarks.suite import Suite
 from tests.conftest import Outcome
@@ -76,7 +76,7 @@ def test_tables_are_tidy(page: Path) -> None:
 def test_equal_figures_are_equal_files(labelled_run: Run, tmp_path: Path) -> None:
     results = gather(*labelled_run)
     for name in ("one", "two"):
-        figures.save(figures.headline(results, "n600", "3.3-3.7"), str(tmp_path / name))
+        style.save(figures.headline(results, "n600", "3.3-3.7"), str(tmp_path / name))
     for kind in ("png", "svg"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
 
