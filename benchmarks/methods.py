@@ -4,7 +4,9 @@ One line here and one file in `train/methods/` add a method. The catalogue stand
 method files, because the grid and the report must read it where no torch is installed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from infer.errors import BadInput
 
@@ -16,11 +18,14 @@ class Method:
     Args:
         title: what figures and tables call it.
         paper: title-free reference, "arXiv:…", or "" for references of our own.
-        roles: what it exports: "template" and "score", or "score" alone.
+        roles: what it exports: "template" and "score", or "score" alone; "density" where it has one.
         needs: fits that it shares with other methods, each a node of the grid of its own.
-        source: events its template starts from: "sideband", "simulation" or None (noise).
+        source: events its template starts from: "sideband", "signal region", "simulation" or None (noise).
         truth: whether it reads the truth, so that it is a reference and impossible without labels.
         shared: whether it is a fit that methods share, not a method to compare.
+        everywhere: of a shared fit, whether it does not depend on the window, so that every window uses the first's.
+        file: its file in `train/methods/`, where that is not its own name.
+        preset: settings that make it what it is among the variants of that file.
     """
 
     title: str
@@ -30,6 +35,26 @@ class Method:
     source: str | None = None
     truth: bool = False
     shared: bool = False
+    everywhere: bool = False
+    file: str = ""
+    preset: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def variant(self) -> bool:
+        """Whether it is another setting of a method that stands in the catalogue by its own name."""
+        return bool(self.file)
+
+
+SIGMA, DRAPES = "arXiv:2410.20537", "arXiv:2312.10130"
+
+
+def _sigma(title: str, background: str, needs: str) -> Method:
+    roles = ("template", "score", "density")
+    return Method(title, SIGMA, roles, (needs,), file="sigma", preset={"background": background})
+
+
+def _drapes(title: str, start: str) -> Method:
+    return Method(title, DRAPES, ("template", "score"), ("diffusion",), start, file="drapes", preset={"start": start})
 
 
 CATALOGUE: dict[str, Method] = {
@@ -38,6 +63,24 @@ CATALOGUE: dict[str, Method] = {
     "anode": Method("ANODE", "arXiv:2001.04990", needs=("sideband",)),
     "ranode": Method("R-ANODE", "arXiv:2312.11629", needs=("sideband",)),
     "transit": Method("TRANSIT", "arXiv:2503.04342", ("template", "score"), source="sideband"),
+    "matching": Method("Flow matching", SIGMA, roles=(), shared=True, everywhere=True),
+    "matching_sb": Method(
+        "Sideband flow matching",
+        SIGMA,
+        roles=(),
+        shared=True,
+        file="matching",
+        preset={"sidebands": True, "mass_frequencies": 0},
+    ),
+    "sigma": Method("SIGMA", SIGMA, ("template", "score", "density"), needs=("matching",)),
+    "sigma_linear": _sigma("SIGMA, linear", "linear", "matching"),
+    "sigma_data": _sigma("SIGMA, data model", "data", "matching"),
+    "sigma_cr": _sigma("SIGMA, sidebands", "sidebands", "matching_sb"),
+    "diffusion": Method("Sideband diffusion", DRAPES, roles=(), shared=True),
+    "drapes": Method("DRAPES Φ", DRAPES, ("template", "score"), needs=("diffusion",)),
+    "drapes_sb": _drapes("DRAPES SB", "sideband"),
+    "drapes_sr": _drapes("DRAPES SR", "signal region"),
+    "drapes_mc": _drapes("DRAPES MC", "simulation"),
     "cwola": Method("CWoLa", "arXiv:1805.02664"),
     "iad": Method("Idealised detector", "", truth=True),
     "supervised": Method("Supervised", "", truth=True),
@@ -49,8 +92,6 @@ ABSENT: dict[str, Method] = {
     "curtainsf4f": Method("CURTAINsF4F", "arXiv:2305.04646"),
     "feta": Method("FETA", "arXiv:2212.11285"),
     "salad": Method("SALAD", "arXiv:2001.05001"),
-    "sigma": Method("SIGMA", "arXiv:2410.20537"),
-    "drapes": Method("DRAPES", "arXiv:2312.10130"),
     "radot": Method("RAD-OT", "arXiv:2407.19818"),
     "caloflow": Method("CaloFlow", "arXiv:2312.11618"),
 }

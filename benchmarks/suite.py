@@ -100,11 +100,14 @@ class Suite:
 
     def cells(self, shared: bool = False) -> Iterator[Cell]:
         """Every cell, in order of the grid; with the shared fits' cells too if asked for."""
+        first = next(iter(self.windows()))
         names = [*self["methods"], *(self.shared() if shared else [])]
         for window in self.windows():
             for injection in self.injections():
                 for seed in self.seeds():
                     for method in names:
+                        if methods.get(method).everywhere and window != first:
+                            continue
                         yield Cell(window, injection, seed, method)
 
     def timed(self) -> list[Cell]:

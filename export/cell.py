@@ -139,11 +139,11 @@ def _export(
 
 def example(fit: Saved, task: tasks.Task, part: Part, size: int) -> Feeds:
     """Realistic inputs `[size, columns]` of a part: draws for a template, data of the window for a score."""
-    entry = catalogue.get(fit.method)
     width = len(fit.columns)
     if part.role == "template":
         assert isinstance(part.source, nn.Module)
-        drawn = draws.from_task(task.path, ports.inputs(part.source, width), entry.source, task.seed)
+        asked = ports.drawing(part.source, width, fit.method, fit.settings, task.seed)
+        drawn = draws.from_task(task.path, *asked)
         return {name: values[:size] for name, values in drawn.blocks(0, -(-size // draws.BLOCK)).items()}
     data = task.events("data")
     data = data[task.inside(data)]
@@ -164,6 +164,8 @@ def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float
         "condition": mass,
         "source": features,
         "source_condition": mass,
+        "anchor_low": {"columns": ["anchor_low"], "units": mass["units"]},
+        "anchor_high": {"columns": ["anchor_high"], "units": mass["units"]},
         "features": features,
     }
     output = ports.OUTPUT[part.role]
@@ -176,7 +178,7 @@ def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float
         "role": part.role,
         "method": fit.method,
         "paper": entry.paper,
-        "scope": "window",
+        "scope": "all" if any(catalogue.get(need).everywhere for need in entry.needs) else "window",
         "source": entry.source or "",
         "inputs": {name: known[name] for name in feeds},
         "outputs": {output: features if part.role == "template" else {"columns": [output], "units": [""]}},

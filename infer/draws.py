@@ -33,11 +33,14 @@ class Draws:
     """The inputs of a template's graph, block by block.
 
     Args:
-        inputs: columns of each graph input by its name: `noise`, `condition`, `source`, `source_condition`.
+        inputs: columns of each graph input by its name: `noise`, `condition`, `source`, `source_condition`,
+            `anchor_low`, `anchor_high`.
         target_mass: masses `[M]`, in the mass unit of the task; event i gets the mass i modulo M.
         source: source events `[S, d]`, resampled with replacement; None where the method has none.
         source_mass: their masses `[S]`.
         seed: the draw seed.
+        keeps_mass: source events keep their own masses instead of getting target masses.
+        anchors: the masses that a method interpolates between.
     """
 
     inputs: Mapping[str, int]
@@ -45,6 +48,8 @@ class Draws:
     source: NDArray[np.float32] | None
     source_mass: NDArray[np.float32] | None
     seed: int
+    keeps_mass: bool = False
+    anchors: tuple[float, float] | None = None
 
     def block(self, index: int) -> Feeds:
         """Inputs of events `1000 * index … 1000 * index + 999`, each `[1000, columns]` float32."""
@@ -58,6 +63,10 @@ class Draws:
         if self.source is not None and self.source_mass is not None:
             rows = generator(self.seed, "source", index).integers(len(self.source), size=BLOCK)
             feeds["source"], feeds["source_condition"] = self.source[rows], self.source_mass[rows, None]
+            if self.keeps_mass:
+                feeds["condition"] = feeds["source_condition"]
+        for name, mass in zip(("anchor_low", "anchor_high"), self.anchors or (), strict=False):
+            feeds[name] = np.full((BLOCK, 1), mass, np.float32)
         return {name: feeds[name] for name in self.inputs}
 
     def blocks(self, first: int, number: int) -> Feeds:
@@ -66,17 +75,44 @@ class Draws:
         return {name: np.concatenate([part[name] for part in parts]) for name in self.inputs}
 
 
-def from_task(path: str | Path, inputs: Mapping[str, int], source: str | None, seed: int) -> Draws:
+def anchors(window: tuple[float, float], mass_range: tuple[float, float], margin: float) -> tuple[float, float]:
+    """The two masses beside a window that a method interpolates between.
+
+    Args:
+        window, mass_range: in the mass unit.
+        margin: how far beyond the window's edges they lie, as a share of its width.
+
+    Raises:
+        BadInput: they would lie inside the window or outside the data.
+    """
+    low, high = window
+    beyond = margin * (high - low)
+    if beyond <= 0:
+        raise BadInput(
+            f"anchor_margin {margin:g}: the anchors must lie outside the window {low:g}-{high:g}; choose > 0"
+        )
+    if low - beyond < mass_range[0] or high + beyond > mass_range[1]:
+        raise BadInput(
+            f"anchor_margin {margin:g}: the anchors {low - beyond:g} and {high + beyond:g} of the window "
+            f"{low:g}-{high:g} lie outside the data, {mass_range[0]:g}-{mass_range[1]:g}; choose less"
+        )
+    return low - beyond, high + beyond
+
+
+def from_task(
+    path: str | Path, inputs: Mapping[str, int], source: str | None, seed: int, margin: float | None = None
+) -> Draws:
     """Draws for a template on the task in `path`.
 
     Args:
         path: a task.h5 (target masses, data, mass and feature names, window).
         inputs: columns of each graph input by its name.
-        source: "sideband" (the data outside the window), "simulation", or None.
+        source: "sideband" (the data outside the window), "signal region" (those inside), "simulation", or None.
         seed: the draw seed.
+        margin: of the anchors beside the window, for graphs that take any.
 
     Raises:
-        BadInput: the file is not a task, or has no such source.
+        BadInput: the file is not a task, has no such source, or no room for the anchors.
     """
     if not 0 <= seed < 2**63:
         raise BadInput(f"seed {seed}: choose one from 0 to 2^63 - 1")
@@ -87,15 +123,19 @@ def from_task(path: str | Path, inputs: Mapping[str, int], source: str | None, s
                 f"{path}: not a task file (no 'target_mass' or 'window'); `python -m benchmarks task` makes one"
             )
         target_mass = file["target_mass"][:].astype(np.float32)
-        group = {"sideband": "data", "simulation": "simulation", None: None}[source]
+        group = {"sideband": "data", "signal region": "data", "simulation": "simulation", None: None}[source]
         if group is not None and group not in file:
             raise BadInput(f"{path}: this template needs '{group}' events as its source, and the task has none")
+    beside = None
+    if "anchor_low" in inputs:
+        window, whole = ((float(low), float(high)) for low, high in (attributes["window"], attributes["mass_range"]))
+        beside = anchors(window, whole, margin or 0.0)
     if group is None:
-        return Draws(inputs, target_mass, None, None, seed)
+        return Draws(inputs, target_mass, None, None, seed, anchors=beside)
     mass, features = str(attributes["mass"]), [str(name) for name in attributes["features"]]
     columns = events.read(path, [mass, *features], group)
     keep = np.ones(len(columns[mass]), dtype=bool)
-    if source == "sideband":
-        keep = ~events.in_window(columns[mass], attributes["window"])
+    if source in ("sideband", "signal region"):
+        keep = events.in_window(columns[mass], attributes["window"]) == (source == "signal region")
     table = np.stack([columns[name][keep] for name in features], axis=1)
-    return Draws(inputs, target_mass, table, columns[mass][keep], seed)
+    return Draws(inputs, target_mass, table, columns[mass][keep], seed, source == "signal region", beside)

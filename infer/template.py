@@ -49,8 +49,7 @@ def generate(
     if model.role != "template":
         raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
     seed = int(model.metadata["seed"]) if seed is None else seed
-    widths = {name: len(port.columns) for name, port in model.inputs.items()}
-    source = draws.from_task(task, widths, model.metadata["source"] or None, seed)
+    source = drawn(model, task, seed)
     count = len(source.target_mass) if count is None else count
     if count < 1:
         raise BadInput(f"--count {count}: a template needs at least one event")
@@ -78,6 +77,13 @@ def generate(
 
     with events.Stream(out, columns, count, chunk, identity, model.units()) as stream:
         return stream.fill(make, threads, progress)
+
+
+def drawn(model: Model, task: str | Path, seed: int) -> draws.Draws:
+    """The inputs of a template's graph on a task; raises `BadInput` as `draws.from_task` does."""
+    widths = {name: len(port.columns) for name, port in model.inputs.items()}
+    margin = model.metadata["settings"]["method"].get("anchor_margin")
+    return draws.from_task(task, widths, model.metadata["source"] or None, seed, margin)
 
 
 def compare(model: Model, expected: str | Path, made: str | Path) -> float:

@@ -21,7 +21,7 @@ from infer import draws, events, provenance
 from infer.errors import BadInput
 from infer.model import PROVIDERS, Model, session_options
 from infer.score import score
-from infer.template import generate
+from infer.template import drawn, generate
 
 # A 1000 x 256 by 256 x 256 product: the shape of a layer of these networks at the block size.
 MATMUL = Path(__file__).with_name("matmul.onnx")
@@ -88,9 +88,7 @@ def measure(
 def _inputs(model: Model, task: str | Path, size: int) -> draws.Feeds:
     """At least `size` realistic rows for every input of the graph."""
     if model.role == "template":
-        widths = {name: len(port.columns) for name, port in model.inputs.items()}
-        source = draws.from_task(task, widths, model.metadata["source"] or None, int(model.metadata["seed"]))
-        return source.blocks(0, -(-size // draws.BLOCK))
+        return drawn(model, task, int(model.metadata["seed"])).blocks(0, -(-size // draws.BLOCK))
     names = [column for port in model.inputs.values() for column in port.columns]
     rows = events.read(task, names, "data", slice(0, size))
     if not len(rows[names[0]]):

@@ -82,7 +82,7 @@ def _check(arguments: argparse.Namespace) -> int:
     suite = suites.load(arguments.suite)
     for section, names in (("shared", {*suite.shared(), *suite["shared"]}), ("methods", suite["methods"])):
         for name in names:
-            settings_from(methods.load(name).Settings, suite.settings(name), f"{suite.name}: {section}.{name}")
+            methods.settings(name, suite.settings(name), f"{suite.name}: {section}.{name}")
     settings_from(ClassifierSettings, suite["classifier"], f"{suite.name}: classifier")
     open_device(suite["device"])
     return 0

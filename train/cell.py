@@ -63,7 +63,7 @@ def fit_cell(
     start, cpu_start = time.monotonic(), time.process_time()
     torch.set_num_threads(threads)
     entry, file = catalogue.get(method), methods.load(method)
-    the_settings = settings_from(file.Settings, settings, f"methods.{method}")
+    the_settings = methods.settings(method, settings, f"methods.{method}")
     the_classifier = settings_from(ClassifierSettings, classifier, "classifier")
     the_device = open_device(device)
     task = tasks.read(task_path)
@@ -111,7 +111,7 @@ def fit_cell(
         contrast = fitted.contrast
         if "template" in fitted.modules:
             template = draw_template(
-                fitted.modules["template"], task, entry.source, out / "template_torch.h5", the_device
+                fitted.modules["template"], task, method, the_settings, out / "template_torch.h5", the_device
             )
             contrast = methods.Contrast(data.features[inside], template)
             # Row i, of the data as of the template, is left to the classifier of fold i modulo folds.
@@ -144,20 +144,27 @@ def fit_cell(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def draw_template(module: nn.Module, task: tasks.Task, source: str | None, out: Path, device: torch.device) -> Array:
+def draw_template(
+    module: nn.Module, task: tasks.Task, method: str, settings: Any, out: Path, device: torch.device
+) -> Array:
     """Draw the training template with torch, from the very draws that ONNX Runtime will be fed, and write it to `out`.
 
     Returns:
         Its features `[N, d]`, one event for each target mass.
     """
-    drawn = draws.from_task(task.path, ports.inputs(module, len(task.features)), source, task.seed)
+    drawn = draws.from_task(task.path, *ports.drawing(module, len(task.features), method, settings, task.seed))
     count = len(drawn.target_mass)
-    parts = []
+    parts, masses = [], []
     for index in range(-(-count // draws.BLOCK)):
-        feeds = {name: torch.from_numpy(values).to(device) for name, values in drawn.block(index).items()}
+        block = drawn.block(index)
+        masses.append(block["condition"][:, 0])
+        feeds = {name: torch.from_numpy(values).to(device) for name, values in block.items()}
         parts.append(ports.run(module, feeds).cpu().numpy())
     template = np.concatenate(parts)[:count]
-    columns = {task.mass: drawn.target_mass, **{name: template[:, i] for i, name in enumerate(task.features)}}
+    columns = {
+        task.mass: np.concatenate(masses)[:count],
+        **{name: template[:, i] for i, name in enumerate(task.features)},
+    }
     with events.new_file(out) as file:
         file.attrs.update({"kind": "template", "seed": task.seed, "count": count})
         events.write(file, columns, task.units)

@@ -57,10 +57,14 @@ Loss = Callable[[Any, Batch], Tensor | None]
 
 @dataclass(frozen=True)
 class Player:
-    """One side of the training: parameters and the loss they lower. Likelihood fits have one, adversarial ones two."""
+    """One side of the training: parameters and the loss they lower. Likelihood fits have one, adversarial ones two.
+
+    The criterion on held-out events is the loss itself where it is None.
+    """
 
     parameters: Sequence[nn.Parameter]
     loss: Loss
+    criterion: Loss | None = None
 
 
 def fit(
@@ -77,7 +81,7 @@ def fit(
     Args:
         name: what this fit is called within the run: names its checkpoint, its curves and its random numbers.
         model: on `run.device`. With several members every parameter's first axis counts them.
-        players: stepped in turn on every batch. The first one's loss on the held-out events is the criterion of early
+        players: stepped in turn on every batch. The first one's criterion on the held-out events is that of early
             stopping, unless `training.patience` is None.
         tensors: `[events, …]` each, on the device.
         training: settings.
@@ -126,6 +130,7 @@ def fit(
             }
             torch.save(state, temporary)
 
+    judge = players[0].criterion or players[0].loss
     last_saved = time.monotonic()
     while not progress.done:
         start, cpu_start = time.monotonic(), time.process_time()
@@ -158,7 +163,7 @@ def fit(
 
         curve = {f"loss_{index}": float(value) / steps for index, value in enumerate(sums)}
         if training.patience is not None:
-            found = _criterion(averaged.module, players[0].loss, tensors, validation, progress.epoch, random, members)
+            found = _criterion(averaged.module, judge, tensors, validation, progress.epoch, random, members)
             curve["validation"] = float(found.mean())
             better = [new < old for new, old in zip(found.tolist(), progress.best, strict=True)]
             _keep(best, averaged.module.state_dict(), better)

@@ -1,15 +1,28 @@
 """Maximum-likelihood fits of conditional flows."""
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
 
 from benchmarks.datasets import Events
 from train.fit import Batch, Player, Training, fit
-from train.nets.flow import ConditionalDensity, Flow
+from train.nets.flow import Flow
+from train.nets.preprocessing import LogitStandardise, MassScale
 from train.run import Run
 
 
-def preprocessed(density: ConditionalDensity, table: Events, device: torch.device) -> tuple[Tensor, Tensor]:
+class HasPreprocessing(Protocol):
+    """A module that says how features and mass are to be scaled."""
+
+    preprocess: LogitStandardise
+    mass: MassScale
+
+    def to(self, device: torch.device) -> Any:
+        """Move it."""
+
+
+def preprocessed(density: HasPreprocessing, table: Events, device: torch.device) -> tuple[Tensor, Tensor]:
     """Events as the density's flow sees them, on the device: features `[N, d]` and condition `[N, 1]`."""
     density.to(device)
     with torch.no_grad():

@@ -1,10 +1,12 @@
 """What goes into a module and what comes out, by name: the same names in training, in the graph and in deployment."""
 
 import inspect
+from typing import Any
 
 import torch
 from torch import nn
 
+from benchmarks import methods
 from train.nets.preprocessing import LogitStandardise
 
 OUTPUT = {"template": "features", "score": "score", "density": "log_density"}
@@ -14,7 +16,8 @@ def inputs(module: nn.Module, features: int) -> dict[str, int]:
     """Columns of each input of a module, in order.
 
     The names are those of `forward`: `noise`, `condition` (the mass), `source` and `source_condition` (events a
-    template starts from, and their mass), `features`. A module that takes other than one noise number a feature says
+    template starts from, and their mass), `anchor_low` and `anchor_high` (the masses a method interpolates between),
+    `features`. A module that takes other than one noise number a feature says
     so as `noise_columns`.
     """
     widths = {
@@ -22,9 +25,19 @@ def inputs(module: nn.Module, features: int) -> dict[str, int]:
         "condition": 1,
         "source": features,
         "source_condition": 1,
+        "anchor_low": 1,
+        "anchor_high": 1,
         "features": features,
     }
     return {name: widths[name] for name in inspect.signature(module.forward).parameters}
+
+
+def drawing(
+    module: nn.Module, features: int, method: str, settings: Any, seed: int
+) -> tuple[dict[str, int], str | None, int, float | None]:
+    """What to ask `infer.draws.from_task` for a method's template, the task apart: inputs, source, seed, margin."""
+    margin = getattr(settings, "anchor_margin", None)
+    return inputs(module, features), methods.get(method).source, seed, margin
 
 
 def fitted_ranges(module: nn.Module) -> list[tuple[float, float]] | None:

@@ -11,6 +11,7 @@ Modules take physical units and give physical units: the module that is trained 
 """
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks import methods
+from train.settings import settings_from
 
 
 @dataclass(frozen=True)
@@ -48,5 +50,9 @@ class Needed(Protocol):
 
 def load(name: str) -> Any:
     """The file of a method, as a module; raises `BadInput` for an unknown one."""
-    methods.get(name)
-    return importlib.import_module(f"train.methods.{name}")
+    return importlib.import_module(f"train.methods.{methods.get(name).file or name}")
+
+
+def settings(name: str, given: Mapping[str, Any], where: str) -> Any:
+    """The settings of a method: the file's defaults, the catalogue's preset, and what is given; as `settings_from`."""
+    return settings_from(load(name).Settings, {**methods.get(name).preset, **given}, where)

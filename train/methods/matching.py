@@ -1,0 +1,69 @@
+"""The flow-matching model that SIGMA's background models share: fitted once to all the data, whatever the window.
+
+SIGMA, arXiv:2410.20537. Its v^CR is the same fit to the sidebands alone, with the plain mass as condition.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.task import Task
+from train.fit import Batch, Player, Training
+from train.fit import fit as run_fit
+from train.likelihood import preprocessed
+from train.methods import Fitted, Needed
+from train.nets.velocity import FlowMatching, Mixture, NetSettings
+from train.run import Run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """SIGMA's configuration as in the authors' code; the checkpoint kept is the one of the best exact likelihood."""
+
+    sidebands: bool = False  # fit the sidebands alone (v^CR)
+    net: NetSettings = field(default_factory=NetSettings)
+    time_frequencies: int = 3
+    mass_frequencies: int = 9  # 0: the plain mass, as in v^CR
+    least_noise: float = 1e-3  # of an event at t = 1
+    likelihood_events: int = 4000  # held-out events that the likelihood is worked out on, and its steps
+    likelihood_steps: int = 8
+    training: Training = field(
+        default_factory=lambda: Training(2000, 4096, 3e-4, validation=0.15, patience=100, weight_decay=1e-2)
+    )
+
+
+def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The flow."""
+    return {"flow": FlowMatching(features, settings.net, settings.time_frequencies, settings.mass_frequencies)}
+
+
+def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
+    """Regress the velocity of straight paths from noise to the data; labels are not read, signal is in it."""
+    data = task.events("data")
+    if settings.sidebands:
+        data = data[~task.inside(data)]
+    run.seeded("matching")
+    flow = FlowMatching(len(task.features), settings.net, settings.time_frequencies, settings.mass_frequencies)
+    flow.preprocess.fit(torch.from_numpy(data.features))
+    flow.mass.fit(*task.mass_range)
+    x, _ = preprocessed(flow, data, run.device)
+    mass = torch.from_numpy(data.mass).to(run.device)[:, None]
+
+    def loss(flow: FlowMatching, batch: Batch) -> Tensor:
+        events, mass = (rows[0] for rows in batch.rows)
+        noise = torch.randn(events.shape, generator=batch.random, device=events.device)
+        time = torch.rand(mass.shape, generator=batch.random, device=mass.device)
+        kept = 1 - settings.least_noise
+        path = time * events + (1 - kept * time) * noise
+        mixture = Mixture([flow.at(mass)], [torch.ones_like(mass)])
+        return (flow.net(path, flow.when(time), mixture) - (events - kept * noise)).square().mean()[None]
+
+    def surprise(flow: FlowMatching, batch: Batch) -> Tensor:
+        events, mass = (rows[0, : settings.likelihood_events] for rows in batch.rows)
+        return -flow.log_density_within(events, mass, settings.likelihood_steps).mean()[None]
+
+    run_fit("matching", flow, [Player(list(flow.parameters()), loss, surprise)], [x, mass], settings.training, run)
+    return Fitted({"flow": flow})

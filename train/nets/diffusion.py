@@ -1,0 +1,68 @@
+"""EDM diffusion of preprocessed features, with deterministic sampling from any noise level on.
+
+T. Karras et al., "Elucidating the design space of diffusion-based generative models", arXiv:2206.00364; in
+high-energy physics PC-Droid (arXiv:2307.06836) and DRAPES (arXiv:2312.10130).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from train.nets.preprocessing import LogitStandardise, MassScale
+from train.nets.solver import solve
+from train.nets.velocity import GatedNet, Mixture, NetSettings, waves
+
+# Noise levels in units of the data's deviation; the ladder between them bends with a power of 1 / RHO.
+LEAST, MOST, RHO = 2e-3, 80.0, 7.0
+LEVELS = 8  # frequencies of the embedded noise level
+
+
+def ladder(steps: int, most: float = MOST) -> Tensor:
+    """Noise levels `[n]`, falling: those of the full ladder of `steps` levels that lie below `most`, after `most`."""
+    share = torch.arange(steps, dtype=torch.float64) / (steps - 1)
+    levels = (MOST ** (1 / RHO) + share * (LEAST ** (1 / RHO) - MOST ** (1 / RHO))) ** RHO
+    below = levels[levels < most * (1 - 1e-9)]
+    return torch.cat([torch.tensor([most], dtype=torch.float64), below])
+
+
+class Denoiser(nn.Module):
+    """The expected event behind a noisy one, p(features | mass), in preprocessed features.
+
+    Args:
+        features: number of features d.
+        settings: shape of the network.
+    """
+
+    def __init__(self, features: int, settings: NetSettings) -> None:
+        super().__init__()
+        self.preprocess = LogitStandardise(features)
+        self.mass = MassScale()
+        self.levels: Tensor
+        self.register_buffer("levels", torch.pi / 4 * torch.arange(1.0, LEVELS + 1), persistent=False)
+        self.net = GatedNet(features, 2 * LEVELS, 1, settings)
+
+    def at(self, mass: Tensor) -> Mixture:
+        """What masses `[N, 1]`, in the mass unit, contribute to the network."""
+        return Mixture([self.net.mass(self.mass(mass))], [torch.ones_like(mass)])
+
+    def prediction(self, y: Tensor, level: Tensor, mixture: Mixture) -> Tensor:
+        """The network's own output `[N, d]` at noise levels `[N or 1, 1]`, of unit variance at every level."""
+        embedded = waves(torch.log(level) / 4, self.levels)
+        return self.net(y * torch.rsqrt(1 + level * level), self.net.time(embedded), mixture)
+
+    def forward(self, y: Tensor, level: Tensor, mixture: Mixture) -> Tensor:
+        """The denoised event `[N, d]` of noisy ones `[N, d]` at noise levels `[N or 1, 1]`."""
+        spread = 1 + level * level
+        return y / spread + level * torch.rsqrt(spread) * self.prediction(y, level, mixture)
+
+    def sample(self, y: Tensor, mass: Tensor, levels: Tensor) -> Tensor:
+        """Features `[N, d]` from noisy preprocessed ones `[N, d]` at `levels[0]`: Heun steps, one of Euler at last."""
+        mixture = self.at(mass)
+
+        def step(y: Tensor, pair: Tensor) -> Tensor:
+            high, low = pair[:1], pair[1:]
+            slope = (y - self(y, high, mixture)) / high
+            ahead = y + (low - high) * slope
+            return y + (low - high) * 0.5 * (slope + (ahead - self(ahead, low, mixture)) / low)
+
+        y = solve(step, y, torch.stack([levels[:-1], levels[1:]], 1)[:, :, None])
+        return self.preprocess.inverse(self(y, levels[-1:, None], mixture).T).T

@@ -1,0 +1,203 @@
+"""The residual network of the continuous-time generators, and flow matching with it, in physical units.
+
+SIGMA (arXiv:2410.20537) gives time and mass to the first layer and to a gate in every block, so that a background
+model can be interpolated in mass by mixing those few activations. The diffusion of DRAPES uses the same network.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.nets.preprocessing import LogitStandardise, MassScale
+from train.nets.solver import solve
+
+
+@dataclass(frozen=True)
+class NetSettings:
+    """Shape of the network; the defaults are those of SIGMA's code."""
+
+    hidden: int = 256  # width
+    blocks: int = 4  # residual blocks, of two layers each
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Contexts to evaluate the network at, mixed: pre-activations `[N or 1, …]` and the weight `[N, 1]` of each.
+
+    Args:
+        contexts: what the mass contributes at each anchor.
+        weights: of each anchor; they sum to 1.
+        inside: mix the activations that the context reaches, in one pass; else mix the networks' outputs.
+    """
+
+    contexts: Sequence[Tensor]
+    weights: Sequence[Tensor]
+    inside: bool = True
+
+    def of(self, values: Sequence[Tensor]) -> Tensor:
+        """The weighted sum of something of each anchor."""
+        if len(values) == 1:
+            return values[0]
+        return torch.stack([value * weight for value, weight in zip(values, self.weights, strict=True)]).sum(0)
+
+
+class GatedNet(nn.Module):
+    """Features `[N, d]` in a context → `[N, d]`.
+
+    SIGMA's network less its batch norm and dropout, which the authors' own training freezes and switches off after its
+    first likelihood evaluation, and with SiLU for ReLU, so that the exact divergence is smooth.
+
+    Args:
+        features: number of features d.
+        times: size of the embedding of time or noise level; masses: of the mass.
+        settings: shape.
+    """
+
+    def __init__(self, features: int, times: int, masses: int, settings: NetSettings) -> None:
+        super().__init__()
+        self.hidden = settings.hidden
+        width = settings.hidden * (settings.blocks + 1)
+        self.first = nn.Linear(features, settings.hidden)
+        # What time and mass add to the first layer and to each gate; linear, so that either is worked out once.
+        self.time = nn.Linear(times, width)
+        self.mass = nn.Linear(masses, width, bias=False)
+        self.inner = nn.ModuleList([nn.Linear(settings.hidden, settings.hidden) for _ in range(settings.blocks)])
+        self.outer = nn.ModuleList([nn.Linear(settings.hidden, settings.hidden) for _ in range(settings.blocks)])
+        self.last = nn.Linear(settings.hidden, features)
+        for _, outer in self.layers:  # starts near the identity
+            nn.init.uniform_(outer.weight, -1e-3, 1e-3)
+            nn.init.zeros_(outer.bias)
+
+    @property
+    def layers(self) -> list[tuple[nn.Linear, nn.Linear]]:
+        """The two layers of each block."""
+        return cast(list[tuple[nn.Linear, nn.Linear]], list(zip(self.inner, self.outer, strict=True)))
+
+    def forward(self, x: Tensor, time: Tensor, mixture: Mixture) -> Tensor:
+        """Evaluate at what the time contributes, `self.time(embedding)` `[N or 1, …]`."""
+        contexts = [time + context for context in mixture.contexts]
+        if mixture.inside or len(contexts) == 1:
+            return self._pass(x, contexts, mixture)
+        alone = (Mixture([context], mixture.weights[:1]) for context in contexts)
+        return mixture.of([self._pass(x, one.contexts, one) for one in alone])
+
+    def _pass(self, x: Tensor, contexts: Sequence[Tensor], mixture: Mixture) -> Tensor:
+        shifts, gates = self._split(contexts, mixture)
+        start = self.first(x)
+        hidden = mixture.of([functional.silu(start + shift) for shift in shifts])
+        for (inner, outer), gate in zip(self.layers, gates, strict=True):
+            hidden = hidden + outer(functional.silu(inner(functional.silu(hidden)))) * gate
+        return self.last(hidden)
+
+    def _split(self, contexts: Sequence[Tensor], mixture: Mixture) -> tuple[list[Tensor], list[Tensor]]:
+        """The shifts of the first layer at each anchor, and the gates of the blocks, mixed before the sigmoid."""
+        parts = [torch.split(context, self.hidden, 1) for context in contexts]
+        gates = [
+            torch.sigmoid(mixture.of([torch.relu(part[block]) for part in parts])) for block in range(1, len(parts[0]))
+        ]
+        return [part[0] for part in parts], gates
+
+    def with_divergence(self, x: Tensor, time: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
+        """The value `[N, d]` and its exact divergence `[N]`, in forward mode: one tangent a feature.
+
+        Of a single anchor. Written out by hand because torch's own forward mode does not export.
+        """
+        (shift,), gates = self._split([time + mixture.contexts[0]], mixture)
+        hidden = self.first(x) + shift
+        slope = self.first.weight.t()[:, None, :]  # [d, 1, hidden]
+        hidden, bend = _silu(hidden)
+        slope = slope * bend
+        for (inner, outer), gate in zip(self.layers, gates, strict=True):
+            value, bend = _silu(hidden)
+            change = functional.linear(slope * bend, inner.weight)
+            value, bend = _silu(inner(value))
+            hidden = hidden + outer(value) * gate
+            slope = slope + functional.linear(change * bend, outer.weight) * gate
+        return self.last(hidden), (slope * self.last.weight[:, None, :]).sum(2).sum(0)
+
+
+def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
+    """SiLU and its derivative."""
+    sigmoid = torch.sigmoid(x)
+    value = x * sigmoid
+    return value, sigmoid + value * (1 - sigmoid)
+
+
+class FlowMatching(nn.Module):
+    """A conditional flow from noise at t = 0 to events at t = 1, `dx/dt = v(x, t, mass)` (arXiv:2210.02747).
+
+    Args:
+        features: number of features d.
+        settings: shape of the network.
+        time_frequencies: cos and sin of π k t, k = 1 … this.
+        mass_frequencies: cos and sin of π 2^k m, k = 0 … this - 1, of the mass m scaled to ±1; the plain m where 0.
+    """
+
+    def __init__(self, features: int, settings: NetSettings, time_frequencies: int, mass_frequencies: int) -> None:
+        super().__init__()
+        self.features = features
+        self.preprocess = LogitStandardise(features)
+        self.mass = MassScale()
+        self.turns: Tensor
+        self.waves: Tensor
+        self.register_buffer("turns", math.pi * torch.arange(1.0, time_frequencies + 1), persistent=False)
+        self.register_buffer("waves", math.pi * 2.0 ** torch.arange(mass_frequencies), persistent=False)
+        self.net = GatedNet(features, 2 * time_frequencies, 2 * mass_frequencies or 1, settings)
+
+    def at(self, mass: Tensor) -> Tensor:
+        """What masses `[N, 1]`, in the mass unit, contribute to the network."""
+        scaled = self.mass(mass)
+        return self.net.mass(waves(scaled, self.waves) if len(self.waves) else scaled)
+
+    def when(self, time: Tensor) -> Tensor:
+        """What times `[N or 1, 1]` contribute to the network."""
+        return self.net.time(waves(time, self.turns))
+
+    def _times(self, steps: int, backward: bool = False) -> Tensor:
+        """The embedded time at the start and in the middle of each step: `[steps, 2, times]`."""
+        start = torch.arange(steps, dtype=self.turns.dtype, device=self.turns.device)[:, None] / steps
+        middle = start + 0.5 / steps
+        if backward:
+            start, middle = 1 - start, 1 - middle
+        return torch.stack([waves(start, self.turns), waves(middle, self.turns)], 1)
+
+    def sample(self, noise: Tensor, mixture: Mixture, steps: int) -> Tensor:
+        """Features `[N, d]` from noise `[N, d]`, by the midpoint rule."""
+
+        def step(x: Tensor, embedded: Tensor) -> Tensor:
+            times = self.net.time(embedded)  # in here, so that the file keeps the weights themselves
+            middle = x + 0.5 / steps * self.net(x, times[:1], mixture)
+            return x + 1 / steps * self.net(middle, times[1:], mixture)
+
+        return self.preprocess.inverse(solve(step, noise, self._times(steps)).T).T
+
+    def log_density(self, features: Tensor, mass: Tensor, steps: int) -> Tensor:
+        """Log p(features | mass) `[N]` of features `[N, d]` at masses `[N, 1]`, along the flow backwards in time."""
+        x, log_determinant = self.preprocess(features.T)
+        return self.log_density_within(x.T, mass, steps) + log_determinant
+
+    def log_density_within(self, x: Tensor, mass: Tensor, steps: int) -> Tensor:
+        """Log p `[N]` of preprocessed features `[N, d]`: midpoint rule, exact divergence at the middle of each step."""
+        mixture = Mixture([self.at(mass)], [torch.ones_like(mass)])
+
+        def step(state: Tensor, embedded: Tensor) -> Tensor:
+            times = self.net.time(embedded)
+            x, change = state[:, :-1], state[:, -1:]
+            middle = x - 0.5 / steps * self.net(x, times[:1], mixture)
+            velocity, divergence = self.net.with_divergence(middle, times[1:], mixture)
+            return torch.cat([x - 1 / steps * velocity, change - 1 / steps * divergence[:, None]], 1)
+
+        start = torch.cat([x, torch.zeros_like(mass)], 1)
+        state = solve(step, start, self._times(steps, backward=True))
+        noise = state[:, :-1]
+        return state[:, -1] - 0.5 * (noise * noise).sum(1) - 0.5 * self.features * math.log(2 * math.pi)
+
+
+def waves(x: Tensor, frequencies: Tensor) -> Tensor:
+    """Cosines and sines `[N, 2 K]` of `[N, 1]` at K frequencies."""
+    return torch.cat([torch.cos(x * frequencies), torch.sin(x * frequencies)], 1)
