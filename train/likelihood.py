@@ -8,15 +8,20 @@ from torch import Tensor
 from benchmarks.datasets import Events
 from train.fit import Batch, Player, Training, fit
 from train.nets.flow import Flow
-from train.nets.preprocessing import LogitStandardise, MassScale
+from train.nets.preprocessing import Gaussianise, LogitStandardise, MassScale
 from train.run import Run
 
 
 class HasPreprocessing(Protocol):
     """A module that says how features and mass are to be scaled."""
 
-    preprocess: LogitStandardise
-    mass: MassScale
+    @property
+    def preprocess(self) -> LogitStandardise | Gaussianise:
+        """Of the features."""
+
+    @property
+    def mass(self) -> MassScale:
+        """Of the mass."""
 
     def to(self, device: torch.device) -> Any:
         """Move it."""

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_entry_has_its_file_and_every_file_its_entry() -> None:
     files = {path.stem for path in (ROOT / "train" / "methods").glob("*.py")} - {"__init__"}
-    assert files == set(methods.CATALOGUE)
+    assert files == {entry.file or name for name, entry in methods.CATALOGUE.items()}
     assert not set(methods.ABSENT) & set(methods.CATALOGUE)
 
 
@@ -19,8 +19,10 @@ def test_entries_fit_together() -> None:
         for need in entry.needs:
             assert methods.CATALOGUE[need].shared
         assert entry.shared == (not entry.roles), name
-        assert set(entry.roles) <= {"template", "score"}
-        assert entry.source in (None, "sideband", "simulation")
+        assert set(entry.roles) <= {"template", "score", "density"}
+        assert entry.source in (None, "sideband", "signal region", "simulation")
+        assert not entry.everywhere or entry.shared
+        assert entry.variant == bool(entry.preset) == (entry.file in methods.CATALOGUE)
         if entry.source:
             assert "template" in entry.roles
     papers = [entry.paper for entry in [*methods.CATALOGUE.values(), *methods.ABSENT.values()] if entry.paper]

@@ -18,7 +18,8 @@ def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(1)
     path = tmp_path_factory.mktemp("toy") / "task.h5"
     with h5py.File(path, "w") as file:
-        file.attrs["mass"], file.attrs["features"], file.attrs["window"] = "m", ["x", "y"], WINDOW
+        file.attrs["mass"], file.attrs["features"] = "m", ["x", "y"]
+        file.attrs["window"], file.attrs["mass_range"] = WINDOW, (2.3, 5.0)
         file["target_mass"] = random.uniform(*WINDOW, MASSES).astype(np.float32)
         for group in ("data", "simulation"):
             file[f"{group}/m"] = random.uniform(2.3, 5.0, EVENTS).astype(np.float32)

@@ -65,12 +65,15 @@ def test_noise_and_sources_do_not_depend_on_the_target_masses(toy_task: Path, tm
     assert set(two["condition"][:, 0]) == {np.float32(3.4), np.float32(3.6)}
 
 
-@pytest.mark.parametrize(("source", "group"), [("sideband", "data"), ("simulation", "simulation")])
+@pytest.mark.parametrize(
+    ("source", "group"), [("sideband", "data"), ("signal region", "data"), ("simulation", "simulation")]
+)
 def test_sources_are_whole_events_drawn_evenly(toy_task: Path, source: str, group: str) -> None:
     columns = events.read(toy_task, ["x", "y", "m"], group)
     table = np.stack(list(columns.values()), axis=1)
-    if source == "sideband":
-        table = table[(columns["m"] <= np.float32(WINDOW[0])) | (columns["m"] >= np.float32(WINDOW[1]))]
+    beside = (columns["m"] <= np.float32(WINDOW[0])) | (columns["m"] >= np.float32(WINDOW[1]))
+    if group == "data":
+        table = table[beside if source == "sideband" else ~beside]
     feeds = draws.from_task(toy_task, INPUTS, source, seed=2).blocks(0, 100)
     drawn = np.concatenate([feeds["source"], feeds["source_condition"]], axis=1)
     rows = {tuple(row): index for index, row in enumerate(table)}
@@ -78,6 +81,29 @@ def test_sources_are_whole_events_drawn_evenly(toy_task: Path, source: str, grou
     mean = len(drawn) / len(table)
     chi2 = ((counts - mean) ** 2 / mean).sum()
     assert abs(chi2 - len(table)) < 5 * np.sqrt(2 * len(table))
+
+
+def test_signal_region_events_keep_their_masses(toy_task: Path) -> None:
+    feeds = draws.from_task(toy_task, INPUTS, "signal region", seed=2).block(0)
+    np.testing.assert_array_equal(feeds["condition"], feeds["source_condition"])
+    assert events.in_window(feeds["condition"], WINDOW).all()
+
+
+def test_anchors_lie_beside_the_window(toy_task: Path) -> None:
+    inputs = {"noise": 2, "condition": 1, "anchor_low": 1, "anchor_high": 1}
+    feeds = draws.from_task(toy_task, inputs, None, 2, margin=0.25).block(3)
+    width = WINDOW[1] - WINDOW[0]
+    for name, mass in (("anchor_low", WINDOW[0] - 0.25 * width), ("anchor_high", WINDOW[1] + 0.25 * width)):
+        np.testing.assert_array_equal(feeds[name], np.full((1000, 1), mass, np.float32))
+    assert draws.anchors((3.3, 3.7), (2.3, 5.0), 0.25) == pytest.approx((3.2, 3.8))
+
+
+@pytest.mark.parametrize(
+    ("margin", "said"), [(0.0, "outside the window"), (-0.1, "outside the window"), (4.0, "outside the data")]
+)
+def test_anchors_elsewhere_are_refused(margin: float, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        draws.anchors((3.3, 3.7), (2.3, 5.0), margin)
 
 
 def test_a_file_that_is_no_task_is_refused(toy_task: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from random import uniform
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks import suite as suites
 from benchmarks.suite import Suite
@@ -29,6 +30,8 @@ shared:
 methods: {cathode: {}, cwola: {}}
 throughput: {seconds: 0.01, repeats: 3, batches: [1000], file_events: 1000}
 """
+# Of the smoke suite; the suite is run whole in the containers.
+LEFT_OUT = ("anode", "supervised", "cwola")
 EVENTS = "dataset: {source: hdf5, data: %s.h5, mass: {column: m_vis, unit: GeV}, features: [width, n_tracks, charge]%s}"
 
 
@@ -87,8 +90,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def smoke(runs: Path) -> Ran:
-    """The smoke suite, run once."""
-    return run("smoke", runs)
+    """The smoke suite, run once; for the time's sake without methods that others are like, or that `killed` has."""
+    content = yaml.safe_load((suites.SUITES / "smoke.yaml").read_text())
+    content["methods"] = {name: content["methods"][name] for name in content["methods"] if name not in LEFT_OUT}
+    path = runs.parent / "smoke.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return run(path, runs)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ high-energy physics PC-Droid (arXiv:2307.06836) and DRAPES (arXiv:2312.10130).
 import torch
 from torch import Tensor, nn
 
-from train.nets.preprocessing import LogitStandardise, MassScale
+from train.nets.preprocessing import Gaussianise, MassScale
 from train.nets.solver import solve
 from train.nets.velocity import GatedNet, Mixture, NetSettings, waves
 
@@ -34,7 +34,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, features: int, settings: NetSettings) -> None:
         super().__init__()
-        self.preprocess = LogitStandardise(features)
+        self.preprocess = Gaussianise(features)
         self.mass = MassScale()
         self.levels: Tensor
         self.register_buffer("levels", torch.pi / 4 * torch.arange(1.0, LEVELS + 1), persistent=False)

@@ -85,3 +85,83 @@ class MassScale(nn.Module):
     def forward(self, mass: Tensor) -> Tensor:
         """The scaled mass, of any shape."""
         return (mass - self.middle) / self.span
+
+
+class Gaussianise(nn.Module):
+    """Each feature to a standard normal one, by its own quantiles, on top of `LogitStandardise`.
+
+    Continuous-time generators learn smooth velocities, and a feature with an edge (ΔR of back-to-back jets, at π) costs
+    them most of their closure; with normal marginals only the dependence on mass and on each other is left to learn.
+    A monotone rational-quadratic spline (arXiv:1906.04032) through quantiles a tenth of a deviation apart, smooth so
+    that rounding moves no density, and straight beyond ± `EDGE` deviations.
+
+    Args:
+        features: number of features d.
+    """
+
+    EDGE, KNOTS = 3.2, 65
+    LEAST_RISE = 1e-3  # of a knot over the one before, in deviations of the logit: where many events share one value
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.logit = LogitStandardise(features)
+        self.knots: Tensor
+        self.slopes: Tensor
+        self.register_buffer("knots", torch.linspace(-self.EDGE, self.EDGE, self.KNOTS).repeat(features, 1))
+        self.register_buffer("slopes", torch.ones(features, self.KNOTS))
+
+    @property
+    def gap(self) -> float:
+        """Deviations between two knots."""
+        return 2 * self.EDGE / (self.KNOTS - 1)
+
+    def fit(self, features: Tensor) -> None:
+        """Take ranges and quantiles from features `[N, d]`."""
+        self.logit.fit(features)
+        ordered = self.logit(features.T)[0].double().sort(dim=1).values
+        normal = torch.linspace(-self.EDGE, self.EDGE, self.KNOTS, dtype=torch.float64)
+        place = torch.special.ndtr(normal) * (ordered.shape[1] - 1)
+        low = place.long().clamp(max=ordered.shape[1] - 2)
+        quantiles = torch.lerp(ordered[:, low], ordered[:, low + 1], (place - low).expand(len(ordered), -1))
+        rise = quantiles.diff(dim=1).clamp(min=self.LEAST_RISE)
+        self.knots.copy_(torch.cat([quantiles[:, :1], quantiles[:, :1] + rise.cumsum(1)], 1))
+        steep = self.gap / rise
+        inner = torch.sqrt(steep[:, 1:] * steep[:, :-1])
+        self.slopes.copy_(torch.cat([steep[:, :1], inner, steep[:, -1:]], 1))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Normal features `[d, N]` and the log-determinant of the map `[N]`, of features `[d, N]`."""
+        x, log_determinant = self.logit(features)
+        index = (x[:, None] >= self.knots[:, 1:-1, None]).sum(1)
+        start, width, d0, d1 = self._segment(index)
+        steep = self.gap / width
+        share = (x - start) / width
+        inside = share.clamp(0, 1)
+        mixed = inside * (1 - inside)
+        below = steep + (d0 + d1 - 2 * steep) * mixed
+        rise = self.gap * (steep * inside * inside + d0 * mixed) / below
+        slope = steep * steep * (d1 * inside * inside + 2 * steep * mixed + d0 * (1 - inside) ** 2) / (below * below)
+        beyond = (share - inside) * width * torch.where(share < 0, d0, d1)
+        normal = self.gap * index - self.EDGE + rise + beyond
+        return normal, log_determinant + torch.log(slope).sum(0)
+
+    def inverse(self, normal: Tensor) -> Tensor:
+        """Features `[d, N]` of normal features `[d, N]`, within the fitted range."""
+        inside = normal.clamp(-self.EDGE, self.EDGE)
+        place = (inside + self.EDGE) / self.gap
+        index = place.clamp(0, self.KNOTS - 2).long()
+        start, width, d0, d1 = self._segment(index)
+        steep = self.gap / width
+        rise = self.gap * (place - index)
+        bend = d0 + d1 - 2 * steep
+        # The root of the quadratic that does not cancel.
+        b, c = self.gap * d0 - rise * bend, steep * rise
+        root = torch.sqrt((b * b + 4 * (rise * bend + self.gap * (steep - d0)) * c).clamp_min(0))
+        beyond = (normal - inside) / torch.where(normal < 0, d0, d1)
+        return self.logit.inverse(start + width * (2 * c / (b + root)) + beyond)
+
+    def _segment(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Start, width, and slopes at both ends of segments `[d, N]` by their numbers."""
+        start = self.knots.gather(1, index)
+        width = self.knots.gather(1, index + 1) - start
+        return start, width, self.slopes.gather(1, index), self.slopes.gather(1, index + 1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.nets.preprocessing import LogitStandardise, MassScale
+from train.nets.preprocessing import Gaussianise, MassScale
 from train.nets.solver import solve
 
 
@@ -141,7 +141,7 @@ class FlowMatching(nn.Module):
     def __init__(self, features: int, settings: NetSettings, time_frequencies: int, mass_frequencies: int) -> None:
         super().__init__()
         self.features = features
-        self.preprocess = LogitStandardise(features)
+        self.preprocess = Gaussianise(features)
         self.mass = MassScale()
         self.turns: Tensor
         self.waves: Tensor

@@ -1,0 +1,174 @@
+"""Flow matching and diffusion: solvers, divergence, likelihood, interpolation, in float64."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor, nn
+
+from infer.errors import BadInput
+from train.methods import drapes, sigma
+from train.nets.diffusion import LEAST, MOST, Denoiser, ladder
+from train.nets.solver import solve
+from train.nets.velocity import FlowMatching, GatedNet, Mixture, NetSettings
+
+
+@pytest.fixture
+def flow() -> FlowMatching:
+    """A flow of two features with some velocity at random, and a preprocessing of a uniform square."""
+    torch.manual_seed(3)
+    made = FlowMatching(2, NetSettings(hidden=16, blocks=2), 3, 2).double()
+    made.preprocess.fit(torch.rand(5000, 2).double())
+    made.mass.fit(2.0, 5.0)
+    for parameter in made.net.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, 0, 0.3)
+    return made.requires_grad_(False)
+
+
+def one(flow: FlowMatching, mass: Tensor) -> Mixture:
+    return Mixture([flow.at(mass)], [])
+
+
+def test_the_solver_takes_every_row_of_the_grid() -> None:
+    total = solve(lambda state, row: state * row[0] + row[1], torch.ones(3), torch.tensor([[2.0, 1.0], [3.0, 5.0]]))
+    torch.testing.assert_close(total, torch.full((3,), 14.0))
+
+
+def test_the_divergence_is_that_of_autograd(flow: FlowMatching) -> None:
+    x, mixture = torch.randn(4, 2).double(), one(flow, torch.tensor([[3.5]]).double())
+    time = flow.when(torch.tensor([[0.3]]).double())
+    value, divergence = flow.net.with_divergence(x, time, mixture)
+    torch.testing.assert_close(value, flow.net(x, time, mixture))
+    for event, found in zip(x, divergence, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda y: flow.net(y[None], time, mixture)[0], event)
+        torch.testing.assert_close(found, torch.trace(jacobian))
+
+
+def test_the_midpoint_rule_comes_to_an_adaptive_solver_in_second_order(flow: FlowMatching) -> None:
+    mass, noise = torch.tensor([[3.1]]).double(), torch.randn(1, 2).double()
+    mixture = one(flow, mass)
+
+    def velocity(time: float, x: np.ndarray) -> np.ndarray:
+        when = flow.when(torch.tensor([[time]]).double())
+        return flow.net(torch.from_numpy(x)[None], when, mixture)[0].numpy()
+
+    exact = solve_ivp(velocity, (0, 1), noise[0].numpy(), rtol=1e-10, atol=1e-12).y[:, -1]
+    expected = flow.preprocess.inverse(torch.from_numpy(exact)[:, None])[:, 0]
+    errors = [float((flow.sample(noise, mixture, steps)[0] - expected).abs().max()) for steps in (16, 32, 64)]
+    assert errors[0] < 2e-3
+    assert errors[1] < 0.4 * errors[0]
+    assert errors[2] < 0.4 * errors[1]
+
+
+def test_the_likelihood_is_normalised_and_that_of_its_samples(flow: FlowMatching) -> None:
+    """A density of two features, integrated over the whole range of both."""
+    low, high = torch.tensor(flow.preprocess.logit.ranges()).T.double()
+    side = 160
+    middle = (torch.arange(side).double() + 0.5) / side
+    points = torch.cartesian_prod(middle, middle) * (high - low) + low
+    density = flow.log_density(points, torch.full((side**2, 1), 3.5).double(), 24).exp()
+    assert float(density.mean() * (high - low).prod()) == pytest.approx(1, abs=0.03)
+    made = flow.sample(torch.randn(20_000, 2).double(), one(flow, torch.full((20_000, 1), 3.5).double()), 24)
+    entropy = -flow.log_density(made, torch.full((20_000, 1), 3.5).double(), 24).mean()
+    integral = -(density * density.log()).mean() * (high - low).prod()
+    assert float(entropy) == pytest.approx(float(integral), abs=0.03)
+
+
+def test_a_net_without_velocity_has_the_density_of_its_noise(flow: FlowMatching) -> None:
+    nn.init.zeros_(flow.net.last.weight)
+    nn.init.zeros_(flow.net.last.bias)
+    features = torch.rand(50, 2).double()
+    x, log_determinant = flow.preprocess(features.T)
+    expected = log_determinant - 0.5 * (x * x).sum(0) - math.log(2 * math.pi)
+    torch.testing.assert_close(flow.log_density(features, torch.full((50, 1), 3.0).double(), 5), expected)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_interpolation_is_the_model_itself_where_the_anchors_meet(flow: FlowMatching, inside: bool) -> None:
+    noise, mass = torch.randn(20, 2).double(), torch.full((20, 1), 3.5).double()
+    template = sigma.Interpolated(flow, 6, inside)
+    torch.testing.assert_close(template(noise, mass, mass - 1e-9, mass + 1e-9), sigma.Direct(flow, 6)(noise, mass))
+    low, high = mass - 0.3, mass + 0.3
+    torch.testing.assert_close(template(noise, low, low, high), sigma.Direct(flow, 6)(noise, low))
+    torch.testing.assert_close(template(noise, high, low, high), sigma.Direct(flow, 6)(noise, high))
+
+
+def test_linear_interpolation_is_that_of_the_velocities(flow: FlowMatching) -> None:
+    x, time = torch.randn(5, 2).double(), flow.when(torch.tensor([[0.6]]).double())
+    contexts = [flow.at(torch.tensor([[mass]]).double()) for mass in (3.2, 3.8)]
+    weights = [torch.tensor([[0.25]]).double(), torch.tensor([[0.75]]).double()]
+    mixed = flow.net(x, time, Mixture(contexts, weights, inside=False))
+    low, high = (flow.net(x, time, Mixture([context], [])) for context in contexts)
+    torch.testing.assert_close(mixed, 0.25 * low + 0.75 * high)
+    assert not torch.allclose(mixed, flow.net(x, time, Mixture(contexts, weights, inside=True)), atol=1e-4)
+
+
+# Diffusion
+
+
+def test_the_ladder_is_karras_s_and_is_cut_above_the_start() -> None:
+    levels = ladder(10)
+    assert float(levels[0]) == MOST
+    assert float(levels[-1]) == pytest.approx(LEAST)
+    roots = levels ** (1 / 7)
+    torch.testing.assert_close(roots.diff(), roots.diff()[:1].expand(9))
+    short = ladder(10, 2.24)
+    assert float(short[0]) == 2.24
+    torch.testing.assert_close(short[1:], levels[levels < 2.24])
+
+
+class Gaussian(Denoiser):
+    """The exact denoiser of features that are normal with a known deviation, whatever the mass."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__(2, NetSettings(hidden=4, blocks=1))
+        self.deviation = deviation
+
+    def prediction(self, y: Tensor, level: Tensor, mixture: Mixture) -> Tensor:
+        exact = y * self.deviation**2 / (self.deviation**2 + level**2)
+        spread = 1 + level * level
+        return (exact - y / spread) * torch.sqrt(spread) / level
+
+
+def test_heun_steps_bring_noise_to_the_data() -> None:
+    denoiser = Gaussian(0.5).double()
+    normal = torch.randn(5000, 2).double()
+    denoiser.preprocess.fit(0.5 * normal)
+    mass = torch.zeros(5000, 1).double()
+    inverse = denoiser.preprocess.inverse
+    for steps, tolerance in ((20, 2e-2), (80, 2e-3)):
+        made = denoiser.sample(MOST * normal, mass, ladder(steps))
+        # Along the exact flow an event keeps its place among the others: x / sqrt(0.5² + σ²) is constant.
+        expected = inverse((MOST * normal * 0.5 / math.sqrt(0.25 + MOST**2)).T).T
+        assert float((made - expected).abs().mean()) < tolerance
+    x, _ = denoiser.preprocess(inverse(normal.T))
+    again = denoiser.sample(x.T, mass, ladder(40, 2 * LEAST))
+    torch.testing.assert_close(again, inverse(x).T, atol=0.05, rtol=0)  # hardly noised, hardly moved
+
+
+def test_starts_and_steps_that_cannot_be_are_refused() -> None:
+    net = NetSettings(4, 1)
+    shared = SimpleNamespace(modules={"denoiser": Denoiser(2, net), "flow": FlowMatching(2, net, 1, 1)})
+    for settings in (drapes.Settings(steps=1), drapes.Settings(steps=0), drapes.Settings(start="sideband", noise=90.0)):
+        with pytest.raises(BadInput, match=r"methods\.drapes\.(steps|noise)"):
+            drapes.fit(None, settings, {"diffusion": shared}, None)
+    with pytest.raises(BadInput, match=r"methods\.sigma\.steps: 1"):
+        sigma.fit(None, sigma.Settings(steps=1), {"matching": shared}, None)
+    task = SimpleNamespace(window=(3.3, 3.7), mass_range=(2.3, 5.0))
+    for margin in (-0.1, 4.0):
+        with pytest.raises(BadInput, match="anchor_margin"):
+            sigma.fit(task, sigma.Settings(anchor_margin=margin), {"matching": shared}, None)
+
+
+def test_the_network_starts_near_a_linear_map_of_its_input() -> None:
+    net = GatedNet(3, 4, 2, NetSettings(32, 3))
+    x = torch.randn(10, 3)
+    mixture = Mixture([net.mass(torch.zeros(1, 2))], [])
+    time = net.time(torch.zeros(1, 4))
+    shift = (net.time.bias)[:32]
+    plain = net.last(torch.nn.functional.silu(net.first(x) + shift))
+    torch.testing.assert_close(net(x, time, mixture), plain, atol=0.05, rtol=0)
