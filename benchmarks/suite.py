@@ -258,9 +258,7 @@ def _with_sample(suite: Suite, folder: Path, path: Path) -> Suite:
     held = held if "background" in parts else int(held * BACKGROUND_SPLIT["data"])
     asked = content.get("data_events", held)
     if asked > held:
-        print(
-            f"{folder.name}: holds {held:,} events for the data where {suite.name} would draw {asked:,}; all are used"
-        )
+        print(f"{folder.name}: {held:,} events for the data, where {suite.name} would draw {asked:,}; all are used")
     return Suite(f"{suite.name}-{folder.name}", {**content, "data_events": min(asked, held)})
 
 

@@ -3,10 +3,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import yaml
 
 from benchmarks import suite as suites
+from benchmarks.datasets.hdf5 import DIJET_FEATURES
 from infer.errors import BadInput
 from tests.conftest import OWN
 
@@ -178,3 +181,57 @@ def test_what_is_no_suite_is_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(BadInput):
             suites.load(path)
+
+
+# A generated sample in place of the embedded events
+
+
+def sample(folder: Path, events_of: dict[str, int]) -> Path:
+    """A folder of dijets as `generate sample` leaves it."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for part, number in events_of.items():
+        with h5py.File(folder / f"{part}.h5", "w") as file:
+            for name in ("m_jj", *DIJET_FEATURES):
+                file[name] = random.uniform(2.3, 5.0, number).astype(np.float32)
+                file[name].attrs["unit"] = "TeV" if name in ("m_jj", "m_j1", "dm_j") else ""
+    return folder
+
+
+def test_a_sample_takes_the_place_of_the_embedded_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sample(tmp_path / "mine", {"data": 10_000, "signal": 1000, "simulation": 500})
+    found = suites.load("smoke", sample=folder)
+    assert found.name == "smoke-mine"
+    assert found["data_events"] == 6000
+    assert "mine: 6,000 events for the data, where smoke would draw 12,000; all are used" in capsys.readouterr().out
+    dataset = found.dataset()
+    assert (len(dataset.data), int(dataset.data.label.sum())) == (11_000, 1000)
+    assert dataset.features == DIJET_FEATURES
+    assert dataset.background is None
+    assert dataset.simulation is not None
+
+    whole = sample(tmp_path / "whole", {"data": 13_000, "signal": 10, "background": 5})
+    assert suites.load("smoke", sample=whole)["data_events"] == 12_000
+    assert capsys.readouterr().out == ""
+
+
+def test_samples_that_will_not_do_are_refused(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
+    folder = sample(tmp_path / "mine", {"data": 100})
+    with pytest.raises(BadInput, match=r"no signal\.h5 there; `python -m benchmarks generate sample` makes it"):
+        suites.load("smoke", sample=folder)
+    toy_events(tmp_path / "own.h5", 500)
+    own = {"about": "", "dataset": OWN, "mass_range": [2000, 6000], "windows": [[3300, 3700]], "seeds": [1]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own | {"methods": {"cwola": {}}}))
+    with pytest.raises(BadInput, match="has events of its own"):
+        suites.load(tmp_path / "own.yaml", sample=folder)
+
+
+def test_a_fit_for_every_window_stands_in_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    content = yaml.safe_load((SHIPPED / "smoke.yaml").read_text())
+    path.write_text(
+        yaml.safe_dump(content | {"windows": [[3.3, 3.7], [3.0, 3.4]], "methods": {"sigma": {}, "cathode": {}}})
+    )
+    cells = [cell.folder for cell in suites.load(path).cells(shared=True)]
+    assert [cell for cell in cells if cell.endswith("matching")] == ["3.3-3.7/n300/s1/matching"]
+    assert len([cell for cell in cells if cell.endswith("sideband")]) == 2

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from benchmarks import suite as suites
 from benchmarks.methods import CATALOGUE
 from export import gates
 from export.cell import example, parts
-from infer import events, model
+from infer import draws, events, model, template
 from infer.model import Model
 from tests.line.conftest import LEFT_OUT, Ran, run
 from train import ports, saved, tracking
@@ -246,6 +247,25 @@ def test_tables_are_tidy(smoke: Ran) -> None:
     assert all(engines >= {"onnxruntime", "torch eager"} for engines in compared)
     for name in METHODS:
         assert (tables["sic_curves"]["method"] == name).any()
+
+
+def test_one_file_of_sigma_serves_every_window(smoke: Ran, tmp_path: Path) -> None:
+    """On the task of another window, with that window's anchors, it gives what the module gives there."""
+    folder, other, out = smoke.folder / PLACE / "sigma", tmp_path / "task.h5", tmp_path / "template.h5"
+    recipe = replace(smoke.suite.recipe("3.3-3.7", "n300", "s1"), window=(2.8, 3.1))
+    task.make(smoke.suite.dataset(), recipe, other)
+    opened, fit = Model(folder / "template.onnx"), saved.load(folder / "model.pt")
+    assert opened.metadata["scope"] == "all"
+    template.generate(opened, other, out, 1500)
+    module = fit.modules["template"]
+    drawn = draws.from_task(other, *ports.drawing(module, 5, "sigma", fit.settings, 1)).blocks(0, 2)
+    assert drawn["anchor_low"][0, 0] == np.float32(2.8 - 0.25 * 0.3)
+    expected = ports.run(module, {name: torch.from_numpy(values) for name, values in drawn.items()}).numpy()[:1500]
+    made = events.read(out, ["m_jj", *fit.columns])
+    assert events.in_window(made["m_jj"], (2.8, 3.1)).all()
+    atol = opened.metadata["parity"]["atol"]
+    for index, name in enumerate(fit.columns):
+        assert model.deviation(made[name], expected[:, index], atol[index], 1e-4) <= 1
 
 
 # Once more
