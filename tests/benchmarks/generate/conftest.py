@@ -1,20 +1,29 @@
-"""A few fresh events of each kind, made once. Where Pythia has no wheel there is nothing to test."""
+"""A few fresh events of each kind, made once. Where Pythia has no wheel, the tests that need it are skipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("pythia8mc", reason="Pythia is not installed here: pip install '.[generate]'")
+from benchmarks.generate import processes
 
-from benchmarks.generate import chunk, processes
+if TYPE_CHECKING:
+    from benchmarks.generate.chunk import Chunk
 
 SEED = 7
 
 
 @pytest.fixture(scope="session")
-def qcd() -> chunk.Chunk:
+def qcd() -> Chunk:
+    from benchmarks.generate import chunk
+
     return chunk.make(processes.qcd(), SEED, 0, 700)
 
 
 @pytest.fixture(scope="session")
-def signal() -> chunk.Chunk:
+def signal() -> Chunk:
     """The default signal, with constituents."""
+    from benchmarks.generate import chunk
+
     return chunk.make(processes.signal(), SEED, 0, 400, constituents=128)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+pytest.importorskip("pythia8mc", reason="Pythia is not installed here: pip install '.[generate]'")
+
 from benchmarks.datasets import dijet
 from benchmarks.generate import chunk, jets
 

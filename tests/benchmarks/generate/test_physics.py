@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
 from scipy.stats import chi2, ks_2samp
 
+pytest.importorskip("pythia8mc", reason="Pythia is not installed here: pip install '.[generate]'")
+
 from benchmarks import closure
 from benchmarks.datasets import Dataset, Events
 from benchmarks.generate import chunk, processes

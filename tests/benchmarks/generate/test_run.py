@@ -16,6 +16,8 @@ import numpy as np
 import psutil
 import pytest
 
+pytest.importorskip("pythia8mc", reason="Pythia is not installed here: pip install '.[generate]'")
+
 from benchmarks import generate, layout
 from benchmarks.datasets import PARTS, embed
 from benchmarks.generate import chunk, processes, run
