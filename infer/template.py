@@ -82,7 +82,7 @@ def generate(
 def drawn(model: Model, task: str | Path, seed: int) -> draws.Draws:
     """The inputs of a template's graph on a task; raises `BadInput` as `draws.from_task` does."""
     widths = {name: len(port.columns) for name, port in model.inputs.items()}
-    margin = model.metadata["settings"]["method"].get("anchor_margin")
+    margin = model.metadata["settings"].get("method", {}).get("anchor_margin")
     return draws.from_task(task, widths, model.metadata["source"] or None, seed, margin)
 
 
