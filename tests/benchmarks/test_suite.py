@@ -56,7 +56,7 @@ def test_the_paper_s_suite_stops_without_its_files(tmp_path: Path, monkeypatch: 
 
 
 def test_shipped_suites_are_these() -> None:
-    assert {"smoke", "quick", "accept", "paper"} == set(suites.names())
+    assert {"smoke", "quick", "continuous", "accept", "paper"} == set(suites.names())
     assert len(suites.load("accept")["seeds"]) >= 8
     assert suites.load("quick")["seeds"] == [1, 2, 3]
     assert 0 in suites.load("quick")["injections"]
