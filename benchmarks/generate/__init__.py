@@ -4,6 +4,7 @@ Pythia 8 → a fast detector → anti-kt jets and N-subjettiness → our events 
 """
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +65,10 @@ def generate(wanted: Wanted, cores: int | None = None) -> list[Path]:
     from benchmarks.generate.run import Order, produce
 
     cut = wanted.pt_min
-    kinds = {
-        "qcd": processes.qcd(cut),
-        "signal": processes.signal(wanted.mass, wanted.daughters, wanted.width, wanted.prongs, cut),
-        "simulation": processes.simulation(wanted.shower, cut),
+    kinds: dict[str, Callable[[], processes.Process]] = {
+        "qcd": lambda: processes.qcd(cut),
+        "signal": lambda: processes.signal(wanted.mass, wanted.daughters, wanted.width, wanted.prongs, cut),
+        "simulation": lambda: processes.simulation(wanted.shower, cut),
     }
     if wanted.kind in kinds:
         numbers = {wanted.kind: (wanted.out, wanted.events)}
@@ -82,7 +83,7 @@ def generate(wanted: Wanted, cores: int | None = None) -> list[Path]:
         raw = wanted.out / "generated"
         numbers = {name: (raw / f"{name}.h5", number) for name, number in embed.needed(wanted.events).items()}
     orders = [
-        Order(kinds[name], number, path, wanted.seed, wanted.constituents) for name, (path, number) in numbers.items()
+        Order(kinds[name](), number, path, wanted.seed, wanted.constituents) for name, (path, number) in numbers.items()
     ]
     produce(orders, cores)
     return embed.cut(raw, wanted.out) if wanted.kind == "embedded" else [o.out for o in orders]

@@ -137,7 +137,6 @@ def test_one_command_makes_a_valid_sample(command: Command, tmp_path: Path) -> N
         (["signal", "--width", 0], "--width 0 TeV: must lie above 0"),
         (["signal", "--pt-min", 2.5], "at most about 1.7 TeV of transverse momentum, --pt-min 2.5 leaves nothing"),
         (["qcd", "--pt-min", 1200], "--pt-min 1200: leaves nothing of 13 TeV collisions"),
-        (["qcd", "--pt-min", 6.4], "choose less"),
         (["qcd", "--events", 0], "--events 0: must be 1 or more"),
         (["qcd", "--constituents", 300], "--constituents 300: must be from 0 to 128"),
         (["qcd", "--cores", 0], "--cores 0: must be 1 or more"),
@@ -149,6 +148,14 @@ def test_what_cannot_be_made_is_refused(command: Command, tmp_path: Path, option
     events_option = [] if "--events" in options else ["--events", 10]
     assert said in command("benchmarks", "generate", *options, *events_option, "--out", out).refused()
     assert not out.exists()
+
+
+def test_a_kind_is_judged_by_its_own_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cut that the default signal cannot pass is none of QCD's business."""
+    asked: list[run.Order] = []
+    monkeypatch.setattr(run, "produce", lambda orders, cores: asked.extend(orders))
+    generate.generate(generate.Wanted("qcd", tmp_path / "q.h5", 10, pt_min=2.5))
+    assert [one.process for one in asked] == [processes.qcd(2.5)]
 
 
 def test_cuts_that_leave_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
