@@ -27,5 +27,6 @@ def solve(step: Step, state: Tensor, grid: Tensor) -> Tensor:
         row = row.reshape(shape)  # tracing would leave its shape open
         return step(state, row), row.clone()
 
-    final: Tensor = scan(combine, state.clone(), grid)[0]
+    # Rows one after the other, because strides that depend on the number of events do not export.
+    final: Tensor = scan(combine, state.clone(memory_format=torch.contiguous_format), grid)[0]
     return final
