@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from benchmarks.generate import KINDS
+from benchmarks.generate.processes import SIMULATIONS
 from infer.errors import BadInput, guarded
 
 PARTS = ("data", "background", "simulation")  # of the LHC Olympics
-KINDS = ("sample", "qcd", "signal", "simulation", "embedded")  # of events to generate
-SHOWERS = ("alphas", "vincia")
 
 
 def main() -> int:
@@ -21,7 +21,6 @@ def main() -> int:
     run.add_argument("--cores", type=int, help="CPU cores (default: all)")
     run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
-
     run.add_argument("--events", type=Path, help="folder of a generated sample, in place of the embedded events")
 
     report = commands.add_parser("report", help="write the report of what is finished")
@@ -32,21 +31,23 @@ def main() -> int:
     download.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which of them (default: all)")
     download.add_argument("--from", dest="site", help="another site with Zenodo's interface")
 
-    generate = commands.add_parser("generate", help="make events with Pythia; needs pip install '.[generate]'")
+    generate = commands.add_parser(
+        "generate",
+        help="make events with Pythia; needs pip install '.[generate]'",
+        argument_default=argparse.SUPPRESS,  # what is not given, `Wanted` knows
+    )
     generate.add_argument("kind", choices=KINDS, help="a whole sample, one file of it, or the embedded set anew")
     generate.add_argument("--events", type=int, help="events; of a sample, its QCD (default 100,000)")
     generate.add_argument("--out", type=Path, help="file, or folder of a sample (default data/KIND)")
-    generate.add_argument("--seed", type=int, default=1, help="equal seeds give equal events (default 1)")
-    generate.add_argument("--cores", type=int, help="worker processes (default: all cores)")
-    generate.add_argument(
-        "--constituents", type=int, default=0, help="leading constituents of a jet to keep, up to 128"
-    )
-    generate.add_argument("--pt-min", type=float, default=1.2, help="leading jet's transverse momentum [TeV] (1.2)")
-    generate.add_argument("--mass", type=float, default=3.5, help="of the resonance [TeV] (3.5)")
-    generate.add_argument("--daughters", type=float, nargs=2, default=(0.5, 0.1), help="their masses [TeV] (0.5 0.1)")
+    generate.add_argument("--seed", type=int, help="equal seeds give equal events (default 1)")
+    generate.add_argument("--cores", type=int, default=None, help="worker processes (default: all cores)")
+    generate.add_argument("--constituents", type=int, help="leading constituents of a jet to keep, up to 128")
+    generate.add_argument("--pt-min", type=float, help="leading jet's transverse momentum [TeV] (1.2)")
+    generate.add_argument("--mass", type=float, help="of the resonance [TeV] (3.5)")
+    generate.add_argument("--daughters", type=float, nargs=2, help="their masses [TeV] (0.5 0.1)")
     generate.add_argument("--width", type=float, help="of the resonance [TeV] (a hundredth of its mass)")
-    generate.add_argument("--prongs", type=int, choices=(2, 3), default=2, help="of each signal jet (2)")
-    generate.add_argument("--shower", choices=SHOWERS, default="alphas", help="of the simulation (alphas)")
+    generate.add_argument("--prongs", type=int, choices=(2, 3), help="of each signal jet (2)")
+    generate.add_argument("--shower", choices=tuple(SIMULATIONS), help="of the simulation (alphas)")
 
     describe = commands.add_parser("describe", help="what files of events hold, with figures")
     describe.add_argument("files", type=Path, nargs="+", help="events files, or folders of them")
@@ -126,14 +127,15 @@ def _download(arguments: argparse.Namespace) -> int:
 
 def _generate(arguments: argparse.Namespace) -> int:
     from benchmarks import describe
+    from benchmarks.datasets import embed
     from benchmarks.generate import Wanted, generate
 
-    options = {key: value for key, value in vars(arguments).items() if key not in ("command", "cores")}
     many = arguments.kind in ("sample", "embedded")
-    options["daughters"] = tuple(arguments.daughters)
-    options["out"] = arguments.out or Path("data") / (arguments.kind if many else f"{arguments.kind}.h5")
-    if arguments.events is None:
-        options["events"] = 1_055_000 if arguments.kind == "embedded" else 100_000
+    options = {
+        "out": Path("data") / (arguments.kind if many else f"{arguments.kind}.h5"),
+        "events": embed.GENERATED["qcd"] if arguments.kind == "embedded" else 100_000,
+        **{key: value for key, value in vars(arguments).items() if key not in ("command", "cores")},
+    }
     wanted = Wanted(**options)
     files = generate(wanted, arguments.cores)
     describe.describe(files, wanted.out / "figures" if many else wanted.out.with_suffix(""))

@@ -77,8 +77,7 @@ def describe(paths: Sequence[Path], out: Path, mass: str = "m_jj") -> list[Path]
 def read(path: Path, mass: str) -> list[Sample]:
     """The classes of a file: by its label where it has both, else the file as it is. Wide columns are left aside."""
     with events.opened(path) as file:
-        if mass not in file:
-            events.count(file, [mass], path)
+        events.count(file, [mass], path)
         names = [
             name
             for name, data in file.items()

@@ -10,7 +10,7 @@ import jsonschema
 import yaml
 
 from benchmarks import datasets, methods
-from benchmarks.datasets.hdf5 import DIJET_FEATURES
+from benchmarks.datasets import hdf5
 from benchmarks.task import BACKGROUND_SPLIT, Recipe, injection_name, seed_name, window_name
 from infer import events
 from infer.errors import BadInput
@@ -241,25 +241,15 @@ def _with_sample(suite: Suite, folder: Path, path: Path) -> Suite:
     for part in ("data", "signal"):
         if part not in parts:
             raise BadInput(f"--events {folder}: no {part}.h5 there; `python -m benchmarks generate sample` makes it")
-    features = section.get("features", list(DIJET_FEATURES))
-    mass = {"column": "m_jj", "unit": "TeV"}
-    content = {
-        **suite.content,
-        "dataset": {
-            "source": "hdf5",
-            **parts,
-            "mass": mass,
-            "features": features,
-            "description": f"events of {folder.name}",
-        },
-    }
+    dataset = {"source": "hdf5", **parts, **hdf5.dijets(section), "description": f"events of {folder.name}"}
     with events.opened(parts["data"]) as file:
         held = events.count(file, ["m_jj"], parts["data"])
     held = held if "background" in parts else int(held * BACKGROUND_SPLIT["data"])
-    asked = content.get("data_events", held)
+    asked = suite.content.get("data_events", held)
     if asked > held:
         print(f"{folder.name}: {held:,} events for the data, where {suite.name} would draw {asked:,}; all are used")
-    return Suite(f"{suite.name}-{folder.name}", {**content, "data_events": min(asked, held)})
+    content = {**suite.content, "dataset": dataset, "data_events": min(asked, held)}
+    return Suite(f"{suite.name}-{folder.name}", content)
 
 
 def _absolute(section: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -36,6 +36,15 @@ def preprocessed(density: HasPreprocessing, table: Events, device: torch.device)
     return x.T.contiguous(), mass[:, None]
 
 
+def prepared(
+    model: HasPreprocessing, table: Events, mass_range: tuple[float, float], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Fit a model's preprocessing to events and a mass range; the events as `preprocessed` gives them."""
+    model.preprocess.fit(torch.from_numpy(table.features))
+    model.mass.fit(*mass_range)
+    return preprocessed(model, table, device)
+
+
 def log_density(flow: Flow, x: Tensor, condition: Tensor, rows: int = 20_000) -> Tensor:
     """Log p `[N]` of preprocessed features `[N, d]` under the first member, in bounded memory and without gradients."""
     with torch.no_grad():

@@ -17,8 +17,7 @@ def inputs(module: nn.Module, features: int) -> dict[str, int]:
 
     The names are those of `forward`: `noise`, `condition` (the mass), `source` and `source_condition` (events a
     template starts from, and their mass), `anchor_low` and `anchor_high` (the masses a method interpolates between),
-    `features`. A module that takes other than one noise number a feature says
-    so as `noise_columns`.
+    `features`. A module that takes other than one noise number a feature says so as `noise_columns`.
     """
     widths = {
         "noise": int(getattr(module, "noise_columns", features)),

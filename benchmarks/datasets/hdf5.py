@@ -6,18 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.datasets import Dataset, Events, join
+from benchmarks.datasets import Dataset, Events, dijet, join
 from infer import events
 from infer.errors import BadInput
 
-DIJET_FEATURES = ("m_j1", "dm_j", "tau21_j1", "tau21_j2", "dr_jj")
+DIJET_FEATURES = dijet.DEFAULT
+
+
+def dijets(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of own events, its files apart, that dijets in our layout have; `config` may choose features."""
+    return {"mass": {"column": "m_jj", "unit": "TeV"}, "features": config.get("features", list(DIJET_FEATURES))}
 
 
 def embedded(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Dataset:
     """The dijets shipped with Sideband (`dijets/`): QCD, a W' → XY signal, and an alternative simulation, in TeV."""
-    section = {"mass": {"column": "m_jj", "unit": "TeV"}, "features": config.get("features", DIJET_FEATURES)}
     return own(
-        {**section, "description": "embedded dijets: Pythia 8.317 QCD and W'(3.5 TeV) -> X(500 GeV) Y(100 GeV)"},
+        {**dijets(config), "description": "embedded dijets: Pythia 8.317 QCD and W'(3.5 TeV) -> X(500 GeV) Y(100 GeV)"},
         files,
         sha256,
     )

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.datasets import Dataset, Events, dijet
-from benchmarks.datasets.dijet import FEATURES, UNITS
+from benchmarks.datasets.dijet import DEFAULT, FEATURES, UNITS
 from infer.errors import BadInput
 
 COLUMNS = tuple(f"{name}j{jet}" for jet in (1, 2) for name in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
-DEFAULT = FEATURES[:5]
 
 
 def olympics(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Dataset:

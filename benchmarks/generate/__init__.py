@@ -4,7 +4,7 @@ Pythia 8 → a fast detector → anti-kt jets and N-subjettiness → our events 
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Wanted:
     constituents: int = 0
     pt_min: float = processes.PT_MIN
     mass: float = 3.5
-    daughters: tuple[float, float] = (0.5, 0.1)
+    daughters: Sequence[float] = (0.5, 0.1)
     width: float | None = None
     prongs: int = 2
     shower: str = "alphas"

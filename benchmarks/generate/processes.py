@@ -4,6 +4,7 @@ Pythia 8.3 (arXiv:2203.11601) at 13 TeV without multiparton interactions, as in 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infer.errors import BadInput
@@ -74,7 +75,7 @@ def _background(what: str, pt_min: float, *further: str, cost: float) -> Process
 
 def signal(
     mass: float = 3.5,
-    daughters: tuple[float, float] = (0.5, 0.1),
+    daughters: Sequence[float] = (0.5, 0.1),
     width: float | None = None,
     prongs: int = 2,
     pt_min: float = PT_MIN,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.task import Task
 from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
-from train.likelihood import preprocessed
+from train.likelihood import prepared
 from train.methods import Fitted, Needed
 from train.nets.diffusion import LEAST, MOST, Denoiser
 from train.nets.velocity import NetSettings
@@ -43,9 +43,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     sidebands = data[~task.inside(data)]
     run.seeded("diffusion")
     denoiser = Denoiser(len(task.features), settings.net)
-    denoiser.preprocess.fit(torch.from_numpy(sidebands.features))
-    denoiser.mass.fit(*task.mass_range)
-    x, _ = preprocessed(denoiser, sidebands, run.device)
+    x, _ = prepared(denoiser, sidebands, task.mass_range, run.device)
     mass = torch.from_numpy(sidebands.mass).to(run.device)[:, None]
 
     def loss(denoiser: Denoiser, batch: Batch) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.task import Task
 from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
-from train.likelihood import preprocessed
+from train.likelihood import prepared
 from train.methods import Fitted, Needed
 from train.nets.velocity import FlowMatching, Mixture, NetSettings
 from train.run import Run
@@ -47,9 +47,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         data = data[~task.inside(data)]
     run.seeded("matching")
     flow = FlowMatching(len(task.features), settings.net, settings.time_frequencies, settings.mass_frequencies)
-    flow.preprocess.fit(torch.from_numpy(data.features))
-    flow.mass.fit(*task.mass_range)
-    x, _ = preprocessed(flow, data, run.device)
+    x, _ = prepared(flow, data, task.mass_range, run.device)
     mass = torch.from_numpy(data.mass).to(run.device)[:, None]
 
     def loss(flow: FlowMatching, batch: Batch) -> Tensor:
@@ -58,8 +56,8 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         time = torch.rand(mass.shape, generator=batch.random, device=mass.device)
         kept = 1 - settings.least_noise
         path = time * events + (1 - kept * time) * noise
-        mixture = Mixture([flow.at(mass)], [torch.ones_like(mass)])
-        return (flow.net(path, flow.when(time), mixture) - (events - kept * noise)).square().mean()[None]
+        velocity = flow.net(path, flow.when(time), Mixture([flow.at(mass)]))
+        return (velocity - (events - kept * noise)).square().mean()[None]
 
     def surprise(flow: FlowMatching, batch: Batch) -> Tensor:
         events, mass = (rows[0, : settings.likelihood_events] for rows in batch.rows)

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from benchmarks.task import Task
 from train.fit import Training
-from train.likelihood import fit_flow, preprocessed
+from train.likelihood import fit_flow, prepared
 from train.methods import Fitted, Needed
 from train.nets.flow import ConditionalDensity, FlowSettings
 from train.run import Run
@@ -40,8 +39,6 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     sidebands = data[~task.inside(data)]
     run.seeded("sideband")
     density = ConditionalDensity(len(task.features), settings.flow)
-    density.preprocess.fit(torch.from_numpy(sidebands.features))
-    density.mass.fit(*task.mass_range)
-    x, mass = preprocessed(density, sidebands, run.device)
+    x, mass = prepared(density, sidebands, task.mass_range, run.device)
     fit_flow("sideband", density.flow, x, mass, settings.training, run)
     return Fitted({"density": density})

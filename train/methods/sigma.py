@@ -52,7 +52,7 @@ class Direct(nn.Module):
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """Sample at the given masses."""
-        return self.flow.sample(noise, Mixture([self.flow.at(condition)], []), self.steps)
+        return self.flow.sample(noise, Mixture([self.flow.at(condition)]), self.steps)
 
 
 class Density(nn.Module):

@@ -17,6 +17,7 @@ from torch.nn import functional
 from benchmarks.task import Task
 from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
+from train.likelihood import prepared
 from train.methods import Fitted, Needed
 from train.nets.preprocessing import LogitStandardise, MassScale
 from train.nets.residual import Critic, ResidualNet
@@ -80,13 +81,9 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     run.seeded("morph")
     game = Game(len(task.features), settings)
     morph = game.morph
-    morph.preprocess.fit(torch.from_numpy(sidebands.features))
-    morph.mass.fit(*task.mass_range)
+    x, mass = prepared(morph, sidebands, task.mass_range, run.device)
     game.to(run.device)
     with torch.no_grad():
-        x, _ = morph.preprocess(torch.from_numpy(sidebands.features).to(run.device).T)
-        x = x.T.contiguous()
-        mass = morph.mass(torch.from_numpy(sidebands.mass).to(run.device))[:, None]
         all_masses = morph.mass(torch.from_numpy(data.mass).to(run.device))[:, None]
 
     made: list[Tensor] = []  # what the critic judged in this batch, for the morph's own step after it

@@ -42,7 +42,7 @@ class Denoiser(nn.Module):
 
     def at(self, mass: Tensor) -> Mixture:
         """What masses `[N, 1]`, in the mass unit, contribute to the network."""
-        return Mixture([self.net.mass(self.mass(mass))], [torch.ones_like(mass)])
+        return Mixture([self.net.mass(self.mass(mass))])
 
     def prediction(self, y: Tensor, level: Tensor, mixture: Mixture) -> Tensor:
         """The network's own output `[N, d]` at noise levels `[N or 1, 1]`, of unit variance at every level."""

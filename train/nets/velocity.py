@@ -31,12 +31,12 @@ class Mixture:
 
     Args:
         contexts: what the mass contributes at each anchor.
-        weights: of each anchor; they sum to 1.
+        weights: of each anchor; they sum to 1. None for a single context.
         inside: mix the activations that the context reaches, in one pass; else mix the networks' outputs.
     """
 
     contexts: Sequence[Tensor]
-    weights: Sequence[Tensor]
+    weights: Sequence[Tensor] = ()
     inside: bool = True
 
     def of(self, values: Sequence[Tensor]) -> Tensor:
@@ -83,8 +83,7 @@ class GatedNet(nn.Module):
         contexts = [time + context for context in mixture.contexts]
         if mixture.inside or len(contexts) == 1:
             return self._pass(x, contexts, mixture)
-        alone = (Mixture([context], mixture.weights[:1]) for context in contexts)
-        return mixture.of([self._pass(x, one.contexts, one) for one in alone])
+        return mixture.of([self._pass(x, [context], Mixture([context])) for context in contexts])
 
     def _pass(self, x: Tensor, contexts: Sequence[Tensor], mixture: Mixture) -> Tensor:
         shifts, gates = self._split(contexts, mixture)
@@ -183,7 +182,7 @@ class FlowMatching(nn.Module):
 
     def log_density_within(self, x: Tensor, mass: Tensor, steps: int) -> Tensor:
         """Log p `[N]` of preprocessed features `[N, d]`: midpoint rule, exact divergence at the middle of each step."""
-        mixture = Mixture([self.at(mass)], [torch.ones_like(mass)])
+        mixture = Mixture([self.at(mass)])
 
         def step(state: Tensor, embedded: Tensor) -> Tensor:
             times = self.net.time(embedded)

@@ -193,10 +193,3 @@ def test_a_worker_that_is_killed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def exit_at_once() -> None:
     os.kill(os.getpid(), signals.SIGKILL)
-
-
-def test_the_catalogue_of_kinds_is_one() -> None:
-    from benchmarks import __main__ as line
-
-    assert line.KINDS == generate.KINDS
-    assert set(line.SHOWERS) == set(processes.SIMULATIONS)
