@@ -8,15 +8,20 @@ from torch import Tensor
 from benchmarks.datasets import Events
 from train.fit import Batch, Player, Training, fit
 from train.nets.flow import Flow
-from train.nets.preprocessing import Gaussianise, LogitStandardise, MassScale
+from train.nets.marginals import Marginals
+from train.nets.preprocessing import LogitStandardise, MassScale
 from train.run import Run
+
+# Of the marginals of a generator, a short fit of few parameters.
+MARGINALS = Training(8, 2048, 5e-3, "cosine", validation=0.02, patience=None, ema=0.99)
+ROWS = 20_000  # that are worked out at once, for bounded memory
 
 
 class HasPreprocessing(Protocol):
     """A module that says how features and mass are to be scaled."""
 
     @property
-    def preprocess(self) -> LogitStandardise | Gaussianise:
+    def preprocess(self) -> LogitStandardise:
         """Of the features."""
 
     @property
@@ -45,7 +50,7 @@ def prepared(
     return preprocessed(model, table, device)
 
 
-def log_density(flow: Flow, x: Tensor, condition: Tensor, rows: int = 20_000) -> Tensor:
+def log_density(flow: Flow, x: Tensor, condition: Tensor, rows: int = ROWS) -> Tensor:
     """Log p `[N]` of preprocessed features `[N, d]` under the first member, in bounded memory and without gradients."""
     with torch.no_grad():
         parts = [
@@ -64,3 +69,47 @@ def fit_flow(name: str, flow: Flow, x: Tensor, condition: Tensor, training: Trai
 
     flow.to(run.device)
     fit(name, flow, [Player(list(flow.parameters()), loss)], [x, condition], training, run)
+
+
+class HasMarginals(Protocol):
+    """A generator of features that are normal at every mass."""
+
+    @property
+    def marginals(self) -> Marginals:
+        """Of the features."""
+
+    @property
+    def mass(self) -> MassScale:
+        """Of the mass."""
+
+    def to(self, device: torch.device) -> Any:
+        """Move it."""
+
+
+def fit_marginals(
+    model: HasMarginals, table: Events, mass_range: tuple[float, float], training: Training, run: Run
+) -> tuple[Tensor, Tensor]:
+    """Fit a generator's marginals to events by the mean of -log p; with no epochs, their quantiles at all masses alone.
+
+    Returns:
+        The events' features as the network is to see them `[N, d]`, and their masses `[N, 1]`, on the device.
+    """
+    model.to(run.device)
+    features, mass = (torch.from_numpy(values).to(run.device) for values in (table.features, table.mass[:, None]))
+    model.marginals.quantiles.fit(features)
+    model.mass.fit(*mass_range)
+    with torch.no_grad():
+        x, _ = model.marginals.quantiles(features.T)
+        x, scaled = x.T.contiguous(), model.mass(mass)
+
+    def loss(marginals: Marginals, batch: Batch) -> Tensor:
+        events, mass = (rows[0] for rows in batch.rows)
+        normal, log_determinant = marginals.bent(events, marginals.shapes(mass))
+        return (0.5 * normal.square().sum(1) - log_determinant).mean()[None]
+
+    if training.epochs:
+        player = Player(list(model.marginals.parameters()), loss)
+        fit("marginals", model.marginals, [player], [x, scaled], training, run)
+    with torch.no_grad():
+        parts = zip(x.split(ROWS), scaled.split(ROWS), strict=True)
+        return torch.cat([model.marginals.bent(part, model.marginals.shapes(at))[0] for part, at in parts]), mass

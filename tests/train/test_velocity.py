@@ -1,6 +1,8 @@
 """Flow matching and diffusion: solvers, divergence, likelihood, interpolation, in float64."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +11,15 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
+from benchmarks.datasets import Events
 from infer.errors import BadInput
+from train.likelihood import MARGINALS, fit_marginals
 from train.methods import drapes, sigma
 from train.nets.diffusion import LEAST, MOST, Denoiser, ladder
 from train.nets.solver import solve
 from train.nets.velocity import FlowMatching, GatedNet, Mixture, NetSettings
+from train.run import Run
+from train.tracking import Record
 
 
 @pytest.fixture
@@ -21,16 +27,17 @@ def flow() -> FlowMatching:
     """A flow of two features with some velocity at random, and a preprocessing of a uniform square."""
     torch.manual_seed(3)
     made = FlowMatching(2, NetSettings(hidden=16, blocks=2), 3, 2).double()
-    made.preprocess.fit(torch.rand(5000, 2).double())
+    made.marginals.quantiles.fit(torch.rand(5000, 2).double())
     made.mass.fit(2.0, 5.0)
-    for parameter in made.net.parameters():
-        if parameter.dim() > 1:
-            nn.init.normal_(parameter, 0, 0.3)
+    for part, spread in ((made.net, 0.3), (made.marginals, 0.15)):
+        for parameter in part.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, 0, spread)
     return made.requires_grad_(False)
 
 
 def one(flow: FlowMatching, mass: Tensor) -> Mixture:
-    return Mixture([flow.at(mass)], [])
+    return flow.between([mass])
 
 
 def test_the_solver_takes_every_row_of_the_grid() -> None:
@@ -57,7 +64,7 @@ def test_the_midpoint_rule_comes_to_an_adaptive_solver_in_second_order(flow: Flo
         return flow.net(torch.from_numpy(x)[None], when, mixture)[0].numpy()
 
     exact = solve_ivp(velocity, (0, 1), noise[0].numpy(), rtol=1e-10, atol=1e-12).y[:, -1]
-    expected = flow.preprocess.inverse(torch.from_numpy(exact)[:, None])[:, 0]
+    expected = flow.marginals.inverse(torch.from_numpy(exact)[None], mixture.shapes[0])[0]
     errors = [float((flow.sample(noise, mixture, steps)[0] - expected).abs().max()) for steps in (16, 32, 64)]
     assert errors[0] < 2e-3
     assert errors[1] < 0.4 * errors[0]
@@ -66,7 +73,7 @@ def test_the_midpoint_rule_comes_to_an_adaptive_solver_in_second_order(flow: Flo
 
 def test_the_likelihood_is_normalised_and_that_of_its_samples(flow: FlowMatching) -> None:
     """A density of two features, integrated over the whole range of both."""
-    low, high = torch.tensor(flow.preprocess.logit.ranges()).T.double()
+    low, high = torch.tensor(flow.marginals.quantiles.logit.ranges()).T.double()
     side = 160
     middle = (torch.arange(side).double() + 0.5) / side
     points = torch.cartesian_prod(middle, middle) * (high - low) + low
@@ -82,9 +89,38 @@ def test_a_net_without_velocity_has_the_density_of_its_noise(flow: FlowMatching)
     nn.init.zeros_(flow.net.last.weight)
     nn.init.zeros_(flow.net.last.bias)
     features = torch.rand(50, 2).double()
-    x, log_determinant = flow.preprocess(features.T)
-    expected = log_determinant - 0.5 * (x * x).sum(0) - math.log(2 * math.pi)
-    torch.testing.assert_close(flow.log_density(features, torch.full((50, 1), 3.0).double(), 5), expected)
+    mass = torch.full((50, 1), 3.0).double()
+    x, log_determinant = flow.marginals(features, *flow.between([mass]).shapes)
+    expected = log_determinant - 0.5 * (x * x).sum(1) - math.log(2 * math.pi)
+    torch.testing.assert_close(flow.log_density(features, mass, 5), expected)
+
+
+def test_marginals_are_undone_by_their_inverse_with_the_determinant_of_autograd(flow: FlowMatching) -> None:
+    features = 0.05 + 0.9 * torch.rand(40, 2).double()
+    (shape,) = flow.between([torch.linspace(2, 5, 40).double()[:, None]]).shapes
+    x, log_determinant = flow.marginals(features, shape)
+    torch.testing.assert_close(flow.marginals.inverse(x, shape), features)
+    assert not torch.allclose(x, flow.marginals.quantiles(features.T)[0].T, atol=0.05)
+    for row in range(3):
+        event, own = features[row : row + 1], shape[row : row + 1]
+        jacobian = torch.autograd.functional.jacobian(lambda y, own=own: flow.marginals(y, own)[0], event)[0, :, 0]
+        torch.testing.assert_close(log_determinant[row], torch.linalg.slogdet(jacobian).logabsdet)
+
+
+def test_fitted_marginals_are_normal_at_every_mass(tmp_path: Path) -> None:
+    """An edge that moves with the mass, as that of ΔR does: without the splines its place is far from normal."""
+    random = np.random.default_rng(1)
+    mass = random.uniform(2, 5, 20_000).astype(np.float32)
+    table = Events(mass, (random.uniform(0, 1, 20_000) ** 0.5 * mass)[:, None].astype(np.float32))
+    flow = FlowMatching(1, NetSettings(4, 1), 1, 0)
+    run = Run("test", 1, torch.device("cpu"), tmp_path, Record(tmp_path, {}))
+    plain, _ = fit_marginals(flow, table, (2.0, 5.0), replace(MARGINALS, epochs=0), run)
+    x, _ = fit_marginals(flow, table, (2.0, 5.0), MARGINALS, run)
+    for low in (2.0, 3.0, 4.5):
+        near = (mass > low) & (mass < low + 0.4)
+        assert float(x[near].mean()) == pytest.approx(0, abs=0.08)
+        assert float(x[near].std()) == pytest.approx(1, abs=0.08)
+    assert abs(float(plain[mass > 4.5].mean())) > 0.4
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -135,19 +171,21 @@ class Gaussian(Denoiser):
 
 
 def test_heun_steps_bring_noise_to_the_data() -> None:
-    denoiser = Gaussian(0.5).double()
+    denoiser = Gaussian(0.5).double().requires_grad_(False)
     normal = torch.randn(5000, 2).double()
-    denoiser.preprocess.fit(0.5 * normal)
+    denoiser.marginals.quantiles.fit(0.5 * normal)
+    nn.init.normal_(denoiser.marginals.shapes[-1].weight, 0, 0.3)
     mass = torch.zeros(5000, 1).double()
-    inverse = denoiser.preprocess.inverse
+    shape = denoiser.shape(mass)
     for steps, tolerance in ((20, 2e-2), (80, 2e-3)):
         made = denoiser.sample(MOST * normal, mass, ladder(steps))
         # Along the exact flow an event keeps its place among the others: x / sqrt(0.5² + σ²) is constant.
-        expected = inverse((MOST * normal * 0.5 / math.sqrt(0.25 + MOST**2)).T).T
+        expected = denoiser.marginals.inverse(MOST * normal * 0.5 / math.sqrt(0.25 + MOST**2), shape)
         assert float((made - expected).abs().mean()) < tolerance
-    x, _ = denoiser.preprocess(inverse(normal.T))
-    again = denoiser.sample(x.T, mass, ladder(40, 2 * LEAST))
-    torch.testing.assert_close(again, inverse(x).T, atol=0.05, rtol=0)  # hardly noised, hardly moved
+    features = denoiser.marginals.inverse(normal, shape)
+    x, _ = denoiser.marginals(features, shape)
+    again = denoiser.sample(x, mass, ladder(40, 2 * LEAST))
+    torch.testing.assert_close(again, features, atol=0.05, rtol=0)  # hardly noised, hardly moved
 
 
 def test_starts_and_steps_that_cannot_be_are_refused() -> None:

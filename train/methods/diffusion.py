@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.task import Task
 from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
-from train.likelihood import prepared
+from train.likelihood import MARGINALS, fit_marginals
 from train.methods import Fitted, Needed
 from train.nets.diffusion import LEAST, MOST, Denoiser
 from train.nets.velocity import NetSettings
@@ -25,6 +25,7 @@ class Settings:
     """Noise levels as in PC-Droid; DRAPES gives no size or schedule, so these are ours."""
 
     net: NetSettings = field(default_factory=NetSettings)
+    marginals: Training = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
     level_mean: float = -1.2  # of the logarithm of the noise levels in training
     level_spread: float = 1.2
     training: Training = field(
@@ -43,8 +44,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     sidebands = data[~task.inside(data)]
     run.seeded("diffusion")
     denoiser = Denoiser(len(task.features), settings.net)
-    x, _ = prepared(denoiser, sidebands, task.mass_range, run.device)
-    mass = torch.from_numpy(sidebands.mass).to(run.device)[:, None]
+    x, mass = fit_marginals(denoiser, sidebands, task.mass_range, settings.marginals, run)
 
     def loss(denoiser: Denoiser, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)

@@ -42,12 +42,14 @@ class FromNoise(nn.Module):
 
 
 class FromEvents(FromNoise):
-    """Background events: noise and source events `[N, d]`, mass `[N, 1]` → features `[N, d]`."""
+    """Background events: noise and source events `[N, d]`, masses of both `[N, 1]` → features `[N, d]`."""
 
-    def forward(self, noise: Tensor, condition: Tensor, source: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, noise: Tensor, condition: Tensor, source: Tensor, source_condition: Tensor
+    ) -> Tensor:
         """Noise the source events, denoise them at the given masses."""
-        x, _ = self.denoiser.preprocess(source.T)
-        return self.denoiser.sample(x.T + self.levels[0] * noise, condition, self.levels)
+        x, _ = self.denoiser.marginals(source, self.denoiser.shape(source_condition))
+        return self.denoiser.sample(x + self.levels[0] * noise, condition, self.levels)
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:

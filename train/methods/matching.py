@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.task import Task
 from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
-from train.likelihood import prepared
+from train.likelihood import MARGINALS, fit_marginals
 from train.methods import Fitted, Needed
 from train.nets.velocity import FlowMatching, Mixture, NetSettings
 from train.run import Run
@@ -28,6 +28,7 @@ class Settings:
     time_frequencies: int = 3
     mass_frequencies: int = 9  # 0: the plain mass, as in v^CR
     least_noise: float = 1e-3  # of an event at t = 1
+    marginals: Training = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
     likelihood_events: int = 4000  # held-out events that the likelihood is worked out on, and its steps
     likelihood_steps: int = 8
     training: Training = field(
@@ -47,8 +48,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         data = data[~task.inside(data)]
     run.seeded("matching")
     flow = FlowMatching(len(task.features), settings.net, settings.time_frequencies, settings.mass_frequencies)
-    x, _ = prepared(flow, data, task.mass_range, run.device)
-    mass = torch.from_numpy(data.mass).to(run.device)[:, None]
+    x, mass = fit_marginals(flow, data, task.mass_range, settings.marginals, run)
 
     def loss(flow: FlowMatching, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)

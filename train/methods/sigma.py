@@ -16,7 +16,7 @@ from benchmarks.task import Task
 from infer.draws import anchors
 from infer.errors import BadInput
 from train.methods import Fitted, Needed
-from train.nets.velocity import FlowMatching, Mixture
+from train.nets.velocity import FlowMatching
 from train.run import Run
 
 
@@ -39,8 +39,8 @@ class Interpolated(nn.Module):
     def forward(self, noise: Tensor, condition: Tensor, anchor_low: Tensor, anchor_high: Tensor) -> Tensor:
         """Sample with the velocity mixed from those at the anchors."""
         low = (anchor_high - condition) / (anchor_high - anchor_low)
-        contexts = [self.flow.at(anchor_low), self.flow.at(anchor_high)]
-        return self.flow.sample(noise, Mixture(contexts, [low, 1 - low], self.inside), self.steps)
+        mixture = self.flow.between([anchor_low, anchor_high], [low, 1 - low], self.inside)
+        return self.flow.sample(noise, mixture, self.steps)
 
 
 class Direct(nn.Module):
@@ -52,7 +52,7 @@ class Direct(nn.Module):
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """Sample at the given masses."""
-        return self.flow.sample(noise, Mixture([self.flow.at(condition)]), self.steps)
+        return self.flow.sample(noise, self.flow.between([condition]), self.steps)
 
 
 class Density(nn.Module):

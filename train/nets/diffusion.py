@@ -1,4 +1,4 @@
-"""EDM diffusion of preprocessed features, with deterministic sampling from any noise level on.
+"""EDM diffusion of features with normal marginals, with deterministic sampling from any noise level on.
 
 T. Karras et al., "Elucidating the design space of diffusion-based generative models", arXiv:2206.00364; in
 high-energy physics PC-Droid (arXiv:2307.06836) and DRAPES (arXiv:2312.10130).
@@ -7,7 +7,8 @@ high-energy physics PC-Droid (arXiv:2307.06836) and DRAPES (arXiv:2312.10130).
 import torch
 from torch import Tensor, nn
 
-from train.nets.preprocessing import Gaussianise, MassScale
+from train.nets.marginals import Marginals
+from train.nets.preprocessing import MassScale
 from train.nets.solver import solve
 from train.nets.velocity import GatedNet, Mixture, NetSettings, waves
 
@@ -25,7 +26,7 @@ def ladder(steps: int, most: float = MOST) -> Tensor:
 
 
 class Denoiser(nn.Module):
-    """The expected event behind a noisy one, p(features | mass), in preprocessed features.
+    """The expected event behind a noisy one, p(features | mass), in features with normal marginals.
 
     Args:
         features: number of features d.
@@ -34,7 +35,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, features: int, settings: NetSettings) -> None:
         super().__init__()
-        self.preprocess = Gaussianise(features)
+        self.marginals = Marginals(features)
         self.mass = MassScale()
         self.levels: Tensor
         self.register_buffer("levels", torch.pi / 4 * torch.arange(1.0, LEVELS + 1), persistent=False)
@@ -54,8 +55,12 @@ class Denoiser(nn.Module):
         spread = 1 + level * level
         return y / spread + level * torch.rsqrt(spread) * self.prediction(y, level, mixture)
 
+    def shape(self, mass: Tensor) -> Tensor:
+        """The shapes of the marginals at masses `[N, 1]`, in the mass unit."""
+        return self.marginals.shapes(self.mass(mass))
+
     def sample(self, y: Tensor, mass: Tensor, levels: Tensor) -> Tensor:
-        """Features `[N, d]` from noisy preprocessed ones `[N, d]` at `levels[0]`: Heun steps, one of Euler at last."""
+        """Features `[N, d]` from noisy normal ones `[N, d]` at `levels[0]`: Heun steps, one of Euler at last."""
         mixture = self.at(mass)
 
         def step(y: Tensor, pair: Tensor) -> Tensor:
@@ -65,4 +70,4 @@ class Denoiser(nn.Module):
             return y + (low - high) * 0.5 * (slope + (ahead - self(ahead, low, mixture)) / low)
 
         y = solve(step, y, torch.stack([levels[:-1], levels[1:]], 1)[:, :, None])
-        return self.preprocess.inverse(self(y, levels[-1:, None], mixture).T).T
+        return self.marginals.inverse(self(y, levels[-1:, None], mixture), self.shape(mass))

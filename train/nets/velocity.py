@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.nets.preprocessing import Gaussianise, MassScale
+from train.nets.marginals import Marginals
+from train.nets.preprocessing import MassScale
 from train.nets.solver import solve
 
 
@@ -33,11 +34,13 @@ class Mixture:
         contexts: what the mass contributes at each anchor.
         weights: of each anchor; they sum to 1. None for a single context.
         inside: mix the activations that the context reaches, in one pass; else mix the networks' outputs.
+        shapes: of the marginals at each anchor, where features are to come out.
     """
 
     contexts: Sequence[Tensor]
     weights: Sequence[Tensor] = ()
     inside: bool = True
+    shapes: Sequence[Tensor] = ()
 
     def of(self, values: Sequence[Tensor]) -> Tensor:
         """The weighted sum of something of each anchor."""
@@ -140,7 +143,7 @@ class FlowMatching(nn.Module):
     def __init__(self, features: int, settings: NetSettings, time_frequencies: int, mass_frequencies: int) -> None:
         super().__init__()
         self.features = features
-        self.preprocess = Gaussianise(features)
+        self.marginals = Marginals(features)
         self.mass = MassScale()
         self.turns: Tensor
         self.waves: Tensor
@@ -152,6 +155,11 @@ class FlowMatching(nn.Module):
         """What masses `[N, 1]`, in the mass unit, contribute to the network."""
         scaled = self.mass(mass)
         return self.net.mass(waves(scaled, self.waves) if len(self.waves) else scaled)
+
+    def between(self, masses: Sequence[Tensor], weights: Sequence[Tensor] = (), inside: bool = True) -> Mixture:
+        """What it takes to sample at masses `[N, 1]`, or between several with weights."""
+        shapes = [self.marginals.shapes(self.mass(mass)) for mass in masses]
+        return Mixture([self.at(mass) for mass in masses], weights, inside, shapes)
 
     def when(self, time: Tensor) -> Tensor:
         """What times `[N or 1, 1]` contribute to the network."""
@@ -173,15 +181,15 @@ class FlowMatching(nn.Module):
             middle = x + 0.5 / steps * self.net(x, times[:1], mixture)
             return x + 1 / steps * self.net(middle, times[1:], mixture)
 
-        return self.preprocess.inverse(solve(step, noise, self._times(steps)).T).T
+        return self.marginals.inverse(solve(step, noise, self._times(steps)), mixture.of(mixture.shapes))
 
     def log_density(self, features: Tensor, mass: Tensor, steps: int) -> Tensor:
         """Log p(features | mass) `[N]` of features `[N, d]` at masses `[N, 1]`, along the flow backwards in time."""
-        x, log_determinant = self.preprocess(features.T)
-        return self.log_density_within(x.T, mass, steps) + log_determinant
+        x, log_determinant = self.marginals(features, self.marginals.shapes(self.mass(mass)))
+        return self.log_density_within(x, mass, steps) + log_determinant
 
     def log_density_within(self, x: Tensor, mass: Tensor, steps: int) -> Tensor:
-        """Log p `[N]` of preprocessed features `[N, d]`: midpoint rule, exact divergence at the middle of each step."""
+        """Log p `[N]` of normal features `[N, d]`: midpoint rule, exact divergence at the middle of each step."""
         mixture = Mixture([self.at(mass)])
 
         def step(state: Tensor, embedded: Tensor) -> Tensor:
