@@ -175,7 +175,7 @@ def _task(arguments: argparse.Namespace) -> int:
     suite = suites.load(arguments.suite)
     window = arguments.window or next(iter(suite.windows()))
     injection = arguments.injection or next(iter(suite.injections()))
-    seed = arguments.seed or next(iter(suite.seeds()))
+    seed = arguments.seed or next(iter(suite.seeds(injection)))
     task.make(suite.dataset(), suite.recipe(window, injection, seed), arguments.out)
     return 0
 

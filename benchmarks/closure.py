@@ -15,13 +15,22 @@ LEAST_EVENTS = 30_000  # a side, for a number to quote
 Array = NDArray[np.float32]
 
 
+# Bins of the classifier's weight p / (1 - p); those beyond count in the last ones.
+WEIGHTS = np.geomspace(0.25, 4, 41)
+
+
 @dataclass(frozen=True)
 class Closure:
-    """AUC of the fixed classifier, its spread over the folds' mean, and the events a side."""
+    """AUC of the fixed classifier, its spread over the folds' mean, and the events a side.
+
+    `weights` counts held-out events of the two samples, in turn, in bins of `WEIGHTS`: the classifier's estimate of the
+    ratio of the first sample's density to the second's. All lie at 1 where the samples are alike.
+    """
 
     auc: float
     error: float
     events: int
+    weights: tuple[list[int], list[int]]
 
 
 def closure(one: Array, other: Array, most: int | None = None, seed: int = 0) -> Closure:
@@ -41,6 +50,7 @@ def closure(one: Array, other: Array, most: int | None = None, seed: int = 0) ->
     features = np.concatenate(sides)
     label = np.repeat([1, 0], size)
     found = []
+    held_out = np.empty(2 * size)
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, label):
         classifier = HistGradientBoostingClassifier(
             max_iter=100, learning_rate=0.1, early_stopping=False, random_state=seed
@@ -48,6 +58,8 @@ def closure(one: Array, other: Array, most: int | None = None, seed: int = 0) ->
         # Cells are evaluated beside each other, and OpenMP's threads wait by spinning: two a process cost minutes.
         with threadpool_limits(1):
             classifier.fit(features[train], label[train])
-            probability = classifier.predict_proba(features[test])[:, 1]
-        found.append(roc_auc_score(label[test], probability))
-    return Closure(float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(FOLDS)), size)
+            held_out[test] = classifier.predict_proba(features[test])[:, 1]
+        found.append(roc_auc_score(label[test], held_out[test]))
+    weight = np.clip(held_out / (1 - held_out), WEIGHTS[0], WEIGHTS[-1])
+    counts = tuple(np.histogram(weight[label == side], WEIGHTS)[0].tolist() for side in (1, 0))
+    return Closure(float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(FOLDS)), size, (counts[0], counts[1]))

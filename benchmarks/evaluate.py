@@ -8,9 +8,10 @@ import numpy as np
 
 from benchmarks import closure, excess, sic, task
 from benchmarks.datasets import Events
-from infer import events, provenance
+from infer import draws, events, provenance
 
 Record = dict[str, Any]
+LEAST_SIGNAL = 100  # events grown from signal, to say how much they still look like it
 
 
 def evaluate(
@@ -33,7 +34,8 @@ def evaluate(
         closure_events: events a side in the closure test at most.
 
     Returns:
-        One record; `sic`, `closure` and `excess` are None where they cannot be had, with the reason beside them.
+        One record; `sic`, `closure` and `excess` are None where they cannot be had, with the reason beside them. Of a
+        template grown from the signal region, `signal_like` is the closure test of its events that were signal.
     """
     the_task = task.read(task_path)
     record: Record = {"sic": None, "closure": None, "excess": None, **provenance.record()}
@@ -57,6 +59,9 @@ def evaluate(
         made = events.read(template, the_task.features)
         table = np.stack([made[name] for name in the_task.features], axis=1)
         record["closure"] = asdict(closure.closure(truth.features, table, closure_events))
+        grown = _grown_from_signal(the_task, template, table)
+        if grown is not None and len(grown) >= LEAST_SIGNAL:
+            record["signal_like"] = asdict(closure.closure(grown, truth.features, closure_events))
 
     if data_scores is None or template_scores is None:
         record["excess_missing"] = "no cross-fitted scores: they need a template and 'excess' in the suite"
@@ -66,6 +71,19 @@ def evaluate(
         held_out = events.read(template_scores, ["score"])["score"]
         record["excess"] = [asdict(excess.excess(data, held_out, efficiency)) for efficiency in efficiencies]
     return record
+
+
+def _grown_from_signal(the_task: task.Task, template: Path, made: closure.Array) -> closure.Array | None:
+    """The template events that started from signal, where the source is the signal region and the truth is known."""
+    with events.opened(template) as file:
+        told = dict(file.attrs)
+    if told.get("source") != "signal region" or not the_task.labelled:
+        return None
+    inside = the_task.inside(the_task.events("data"))
+    signal = events.read(the_task.path, ["label"], "truth")["label"][inside] == 1
+    blocks = range(-(-len(made) // draws.BLOCK))
+    rows = np.concatenate([draws.source_rows(int(told["seed"]), len(signal), block) for block in blocks])[: len(made)]
+    return made[signal[rows]]
 
 
 def control(task_path: Path, closure_events: int | None) -> Record:

@@ -18,10 +18,16 @@ _GREYS = {"iad": "0.15", "supervised": "0.45", "cwola": "0.65"}
 
 def colour(method: str) -> object:
     """The colour of a method in every figure."""
+    method = method.partition("@")[0]
     if method in _GREYS:
         return _GREYS[method]
     names = [name for name, entry in methods.CATALOGUE.items() if not entry.shared and name not in _GREYS]
     return style.PALETTE[names.index(method) % len(style.PALETTE)]
+
+
+def stroke(method: str) -> str:
+    """The line of a method where colours come again: those of a variant are dashed."""
+    return "--" if methods.get(method).file else "-"
 
 
 def title(method: str) -> str:
@@ -56,7 +62,7 @@ def headline(results: Results, injection: str, window: str) -> Figure:
     aside.set_xlabel("no generator")
     aside.set_ylabel("SIC at background efficiency $10^{-3}$")
     aside.set_ylim(bottom=0)
-    draws = len(results.suite.seeds())
+    draws = len(results.suite.seeds(injection))
     _, _, _, band = sic.median_and_band([0.0] * draws)
     said = f"Median and {band} of {draws} draws" if draws > 1 else "One draw"
     figure.suptitle(f"{said}, {_injected(results, injection, window)}", fontsize=10)
@@ -275,25 +281,23 @@ def excesses(results: Results) -> Figure | None:
     if rows.empty:
         return None
     kinds = sorted(rows["metric"].unique())
-    figure = Figure(figsize=(4.6 * len(kinds), 3.8))
-    panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
-    windows = list(results.suite.windows())
-    for axes, kind in zip(panels, kinds, strict=True):
-        for name in results.methods(rows):
-            run = rows[(rows["metric"] == kind) & (rows["method"] == name)]
-            axes.plot(
-                [windows.index(window) for window in run["window"]],
-                run["value"],
-                "o",
-                color=colour(name),
-                label=title(name),
-            )
-        axes.axhspan(-3, 3, color="0.93", zorder=0)
-        axes.set_xticks(range(len(windows)), windows, rotation=30, ha="right")
-        axes.set_xlim(-0.5, len(windows) - 0.5)
-        axes.set_title(f"cut at template efficiency {kind.removeprefix('excess_')}", fontsize=10)
-    panels[0].set_ylabel("excess Z")
-    panels[0].legend(fontsize=8, frameon=False)
+    injections = [name for name in results.suite.injections() if name in set(rows["injection"])]
+    figure = Figure(figsize=(5.2 * len(kinds), 1 + 2.8 * len(injections)))
+    panels = figure.subplots(len(injections), len(kinds), sharex=True, sharey="row", squeeze=False)
+    windows, names = list(results.suite.windows()), results.methods(rows)
+    for line, injection in zip(panels, injections, strict=True):
+        for axes, kind in zip(line, kinds, strict=True):
+            for place, name in enumerate(names):
+                run = rows[(rows["metric"] == kind) & (rows["method"] == name) & (rows["injection"] == injection)]
+                beside = 0.5 * (place - (len(names) - 1) / 2) / len(names)
+                x = [windows.index(window) + beside for window in run["window"]]
+                axes.plot(x, run["value"], "o", ms=4, color=colour(name), label=title(name))
+            axes.axhspan(-3, 3, color="0.93", zorder=0)
+            axes.set_xticks(range(len(windows)), windows, rotation=30, ha="right")
+            axes.set_xlim(-0.5, len(windows) - 0.5)
+            axes.set_title(f"{injection}, cut at template efficiency {kind.removeprefix('excess_')}", fontsize=10)
+        line[0].set_ylabel("excess Z")
+    panels[0, 0].legend(fontsize=8, frameon=False)
     return figure
 
 

@@ -188,13 +188,13 @@ class Watch:
             self.last = line.strip()
         if line.startswith(("job ", "Job stats")):
             self._counting = True
-        elif self._counting and (match := re.fullmatch(r"(\w+)\s+(\d+)", line.strip())):
+        elif self._counting and (match := re.fullmatch(r"([\w@.]+)\s+(\d+)", line.strip())):
             if match[1] == "total":
                 self._counting = False
                 self._show()
             elif match[1] not in STAGES and match[1] != "everything":
                 self._planned[match[1]] = int(match[2])
-        elif match := re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", line):
+        elif match := re.match(r"(?:local)?(?:rule|checkpoint) ([\w@.]+):", line):
             self._rule = match[1]
         elif (match := re.match(r"\s+jobid: (\d+)", line)) and not self._failing:
             self._running[match[1]] = (self._rule, time.monotonic())
@@ -204,7 +204,7 @@ class Watch:
                 self._done[rule] += 1
                 self._spent[rule] += time.monotonic() - start
                 self._show()
-        elif match := re.match(r"Error in rule (\w+):", line):
+        elif match := re.match(r"Error in rule ([\w@.]+):", line):
             self._failing = match[1]
         elif self._failing and (match := re.match(r"\s+log: (\S+)", line)):
             self.failed.append((self._failing, match[1]))

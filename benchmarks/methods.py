@@ -5,7 +5,7 @@ method files, because the grid and the report must read it where no torch is ins
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infer.errors import BadInput
@@ -98,7 +98,15 @@ ABSENT: dict[str, Method] = {
 
 
 def get(name: str) -> Method:
-    """The catalogue's entry of `name`; raises `BadInput` for an unknown or missing method."""
+    """The catalogue's entry of `name`, or of METHOD in `METHOD@LABEL`, by which a suite has one method more than once.
+
+    Raises:
+        BadInput: an unknown or missing method.
+    """
+    base, _, label = name.partition("@")
+    if label and base in CATALOGUE:
+        entry = CATALOGUE[base]
+        return replace(entry, title=f"{entry.title} @ {label}", file=entry.file or base)
     if name in CATALOGUE:
         return CATALOGUE[name]
     if name in ABSENT:

@@ -2,41 +2,22 @@
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from benchmarks import closure, figures, methods, sic, style, task
+from benchmarks import closure, figures, methods, sic, studies, style, task
 from benchmarks.evaluate import background
+from benchmarks.page import Picture, Section, Table, banded, number
 from benchmarks.results import Results, gather
 from benchmarks.suite import Cell, Suite
 from infer import events, provenance
 
 TEMPLATE = Path(__file__).with_name("report.html")
-SIGNIFICANT = 3  # digits in tables
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the report: a caption, a head and rows of text."""
-
-    caption: str
-    head: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the report: its file's stem, its caption and the drawing."""
-
-    name: str
-    caption: str
-    figure: Figure
+LONG = 60  # rows of a table that the page does not show
 
 
 def write(suite: Suite, folder: Path) -> Path:
@@ -79,9 +60,10 @@ def _inline(drawing: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()
 
 
-def _sections(results: Results) -> Iterator[tuple[str, str, list[Table | Picture]]]:
+def _sections(results: Results) -> Iterator[Section]:
     suite = results.suite
     window = next(iter(suite.windows()))
+    shown = list(suite.windows()) if len(suite.windows()) <= studies.FEW_WINDOWS else [window]
     injection = suite.timed()[0].injection
     if suite.labelled:
         picture = Picture(
@@ -91,7 +73,7 @@ def _sections(results: Results) -> Iterator[tuple[str, str, list[Table | Picture
         )
         yield "Sensitivity against throughput", "", [picture]
         content: list[Table | Picture] = []
-        for name in suite.windows():
+        for name in shown:
             caption = f"SIC curves in {name}: every run thin, the median thick."
             content.append(Picture(f"sic_{name}", caption, figures.sic_curves(results, name)))
             content.append(sic_table(results, name))
@@ -103,11 +85,17 @@ def _sections(results: Results) -> Iterator[tuple[str, str, list[Table | Picture
         )
         yield "Sensitivity", text, []
     content = []
-    for name in suite.windows():
+    for name in shown:
         overview = figures.closure_overview(results, name)
         if overview is not None:
             caption = f"Closure in {name}. Grey band: truth against truth; red: raw sidebands, the positive control."
             content += [Picture(f"closure_{name}", caption, overview), closure_table(results, name)]
+            drawn = studies.weights(results, name, injection)
+            if drawn is not None:
+                caption = (
+                    f"Weights of the closure test, {name} {injection}, first seed: 1 where nothing tells them apart."
+                )
+                content.append(Picture(f"weights_{name}", caption, drawn))
             content += list(_overlays(results, name, injection))
     yield "Closure", _closure_text(results), content
     drawn = figures.excesses(results)
@@ -117,7 +105,12 @@ def _sections(results: Results) -> Iterator[tuple[str, str, list[Table | Picture
             "as of the template, is scored by a classifier that did not see it, and the template's statistics are part "
             "of the error (arXiv:2411.00085). Methods without a template have none. The band is |Z| < 3."
         )
-        yield "Excess", text, [Picture("excess", "Excess by window and method.", drawn), excess_table(results)]
+        table = excess_table(results)
+        parts: list[Table | Picture] = [Picture("excess", "Excess by window and method.", drawn)]
+        if len(table.rows) <= LONG:
+            parts.append(table)
+        yield "Excess", text, parts
+    yield from studies.sections(results)
     speed = figures.throughput(results)
     if speed is not None:
         content = [
@@ -138,27 +131,15 @@ def _sections(results: Results) -> Iterator[tuple[str, str, list[Table | Picture
     yield "Methods", "", [method_table()]
 
 
-def number(value: float, digits: int = SIGNIFICANT) -> str:
-    """A number for a table, "n/a" if it is not one."""
-    if not np.isfinite(value):
-        return "n/a"
-    if abs(value) >= 999.5:
-        return f"{value:,.0f}"
-    text = f"{value:#.{digits}g}"
-    return text.rstrip(".")
-
-
-def banded(values: list[float], digits: int = SIGNIFICANT) -> str:
-    """Median and band of several runs."""
-    median, low, high, _ = sic.median_and_band(values)
-    if not np.isfinite(median) or len(values) == 1:
-        return number(median, digits)
-    return f"{number(median, digits)} ({number(low, digits)}–{number(high, digits)})"
-
-
 def _over(results: Results) -> str:
-    draws = len(results.suite.seeds())
-    return f"median ({sic.median_and_band([0.0] * draws)[3]}) of {draws} draws" if draws > 1 else "one draw"
+    draws = {injection: len(results.suite.seeds(injection)) for injection in results.suite.injections()}
+    said = {
+        injection: f"median ({sic.median_and_band([0.0] * number)[3]}) of {number} draws" if number > 1 else "one draw"
+        for injection, number in draws.items()
+    }
+    if len(set(draws.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{injection}: {text}" for injection, text in said.items())
 
 
 def sic_table(results: Results, window: str) -> Table:
@@ -341,7 +322,7 @@ def _task_path(results: Results) -> Path:
 
 
 def _overlays(results: Results, window: str, injection: str) -> Iterator[Picture]:
-    seed = next(iter(results.suite.seeds()))
+    seed = next(iter(results.suite.seeds(injection)))
     folder = results.folder / window / injection / seed
     if not (folder / "task.h5").exists():
         return

@@ -51,7 +51,7 @@ class Results:
         rows = self.metric(name)
         rows = rows[(rows["method"] == method) & (rows["injection"] == injection) & (rows["window"] == window)]
         found = dict(zip(rows["seed"], rows["value"], strict=True))
-        return {seed: float(found.get(seed, float("nan"))) for seed in self.suite.seeds()}
+        return {seed: float(found.get(seed, float("nan"))) for seed in self.suite.seeds(injection)}
 
 
 def gather(suite: Suite, folder: Path) -> Results:
@@ -121,6 +121,8 @@ def _of_fit(fit: dict[str, Any]) -> Iterator[dict[str, Any]]:
     note = f"{fit['device']}, {fit['threads']} threads"
     yield _row("fit_seconds", fit["seconds"], note=note)
     yield _row("fit_cpu_seconds", fit["cpu_seconds"], note=note)
+    model = sum(inner.get("cpu_seconds", 0.0) for inner in fit["fits"].values())
+    yield _row("model_cpu_seconds", model, note=f"{note}; the background model alone")
     yield _row("peak_memory_mib", fit["peak_memory_mib"], note=note)
     for name, inner in fit["fits"].items():
         yield _row("training_events_per_second", inner["events_per_second"], note=f"{name}, {inner['epochs']} epochs")
@@ -141,6 +143,10 @@ def _of_evaluation(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     closed = evaluation["closure"]
     if closed is not None:
         yield _row("closure_auc", closed["auc"], closed["error"], f"{closed['events']} events a side")
+    grown = evaluation.get("signal_like")
+    if grown is not None:
+        note = f"{grown['events']} template events that were signal, against background"
+        yield _row("signal_like_auc", grown["auc"], grown["error"], note)
     for item in evaluation["excess"] or []:
         note = f"observed {item['observed']}, expected {item['expected']:.1f} +- {item['error']:.1f}"
         yield _row(f"excess_{item['efficiency']:g}", item["significance"], note=note)
@@ -149,7 +155,7 @@ def _of_evaluation(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _tasks(suite: Suite, folder: Path) -> Iterator[dict[str, Any]]:
     for window in suite.windows():
         for injection in suite.injections():
-            for seed in suite.seeds():
+            for seed in suite.seeds(injection):
                 path = folder / window / injection / seed / "task.h5"
                 if path.exists():
                     told = task.read(path).attributes

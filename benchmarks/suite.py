@@ -1,10 +1,10 @@
 """Suites: what one run of the benchmark covers, read from YAML and checked before anything is computed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema
 import yaml
@@ -14,6 +14,8 @@ from benchmarks.datasets import hdf5
 from benchmarks.task import BACKGROUND_SPLIT, Recipe, injection_name, seed_name, window_name
 from infer import events
 from infer.errors import BadInput
+
+T = TypeVar("T")
 
 SUITES = Path(__file__).with_name("suites")
 
@@ -85,9 +87,11 @@ class Suite:
         numbers: list[int | None] = [*self.content["injections"]] if self.labelled else [None]
         return {injection_name(number): number for number in numbers}
 
-    def seeds(self) -> dict[str, int]:
-        """Every seed by name."""
-        return {seed_name(seed): seed for seed in self["seeds"]}
+    def seeds(self, injection: str | None = None) -> dict[str, int]:
+        """The seeds of an injection by name; by default of the first one."""
+        number = self.injections()[injection or next(iter(self.injections()))]
+        chosen = self["background_seeds"] if number == 0 and "background_seeds" in self.content else self["seeds"]
+        return {seed_name(seed): seed for seed in chosen}
 
     def shared(self) -> list[str]:
         """The shared fits that the suite's methods stand on."""
@@ -104,7 +108,7 @@ class Suite:
         names = [*self["methods"], *(self.shared() if shared else [])]
         for window in self.windows():
             for injection in self.injections():
-                for seed in self.seeds():
+                for seed in self.seeds(injection):
                     for method in names:
                         if methods.get(method).everywhere and window != first:
                             continue
@@ -113,30 +117,30 @@ class Suite:
     def timed(self) -> list[Cell]:
         """The cell of each method whose throughput is measured: first window and seed, largest injection."""
         injection = max(self.injections().items(), key=lambda item: item[1] or 0)[0]
-        window, seed = next(iter(self.windows())), next(iter(self.seeds()))
+        window, seed = next(iter(self.windows())), next(iter(self.seeds(injection)))
         return [Cell(window, injection, seed, method) for method in self["methods"]]
 
     def recipe(self, window: str, injection: str, seed: str) -> Recipe:
         """How the task of a cell is drawn."""
-        for what, name, known in (
-            ("window", window, self.windows()),
-            ("injection", injection, self.injections()),
-            ("seed", seed, self.seeds()),
-        ):
-            if name not in known:
-                raise BadInput(f"{what} '{name}': not in suite {self.name}; there are: {', '.join(known)}")
-        edges = self.windows()[window]
+        edges = self._named("window", window, self.windows())
+        number = self._named("injection", injection, self.injections())
+        chosen = self._named("seed", seed, self.seeds(injection))
         main = self["windows"][0]
         low, high = self["mass_range"]
         return Recipe(
             mass_range=(low, high),
             window=edges,
-            injection=self.injections()[injection],
-            seed=self.seeds()[seed],
+            injection=number,
+            seed=chosen,
             masked=(main[0], main[1]) if list(edges) in self["validation_windows"] else None,
             data_events=self.content.get("data_events"),
             oversampling=self["oversampling"],
         )
+
+    def _named(self, what: str, name: str, known: Mapping[str, T]) -> T:
+        if name not in known:
+            raise BadInput(f"{what} '{name}': not in suite {self.name}; there are: {', '.join(known)}")
+        return known[name]
 
     def dataset(self) -> datasets.Dataset:
         """Read the events."""

@@ -28,6 +28,11 @@ def generator(seed: int, purpose: str, block: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, block], dtype=np.uint64)))
 
 
+def source_rows(seed: int, size: int, block: int) -> NDArray[np.int64]:
+    """Which of `size` source events the template events of a block start from, `[1000]`."""
+    return generator(seed, "source", block).integers(size, size=BLOCK)
+
+
 @dataclass(frozen=True)
 class Draws:
     """The inputs of a template's graph, block by block.
@@ -61,7 +66,7 @@ class Draws:
             rows = np.arange(index * BLOCK, (index + 1) * BLOCK) % len(self.target_mass)
             feeds["condition"] = self.target_mass[rows, None]
         if self.source is not None and self.source_mass is not None:
-            rows = generator(self.seed, "source", index).integers(len(self.source), size=BLOCK)
+            rows = source_rows(self.seed, len(self.source), index)
             feeds["source"], feeds["source_condition"] = self.source[rows], self.source_mass[rows, None]
             if self.keeps_mass:
                 feeds["condition"] = feeds["source_condition"]

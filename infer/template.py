@@ -65,6 +65,7 @@ def generate(
         "count": count,
         "batch": batch_blocks * draws.BLOCK,
         "provider": model.provider,
+        "source": model.metadata["source"],
     }
 
     def make(start: int, size: int) -> events.Columns:

@@ -28,7 +28,7 @@ class Marginals(nn.Module):
         last = nn.Linear(HIDDEN, features * (3 * BINS - 1))
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.shapes = nn.Sequential(nn.Linear(1, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU(), last)
+        self.shapes = nn.Sequential(nn.Linear(1, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), last)
 
     def forward(self, features: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
         """Normal features `[N, d]` and the log-determinant of the map `[N]`, of features `[N, d]`."""
