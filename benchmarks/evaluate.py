@@ -74,7 +74,10 @@ def evaluate(
 
 
 def _grown_from_signal(the_task: task.Task, template: Path, made: closure.Array) -> closure.Array | None:
-    """The template events that started from signal, where the source is the signal region and the truth is known."""
+    """The template events that started from signal, where the source is the signal region and the truth is known.
+
+    One of each signal event: copies on both sides of a fold would be recognised, whatever they look like.
+    """
     with events.opened(template) as file:
         told = dict(file.attrs)
     if told.get("source") != "signal region" or not the_task.labelled:
@@ -83,7 +86,8 @@ def _grown_from_signal(the_task: task.Task, template: Path, made: closure.Array)
     signal = events.read(the_task.path, ["label"], "truth")["label"][inside] == 1
     blocks = range(-(-len(made) // draws.BLOCK))
     rows = np.concatenate([draws.source_rows(int(told["seed"]), len(signal), block) for block in blocks])[: len(made)]
-    return made[signal[rows]]
+    each, first = np.unique(rows, return_index=True)
+    return made[first[signal[each]]]
 
 
 def control(task_path: Path, closure_events: int | None) -> Record:

@@ -37,6 +37,8 @@ def sections(results: Results) -> Iterator[Section]:
             "ways to make a template, with their usual settings."
         )
         found = _points(results, lines)
+        if not any(np.isfinite(point.closure).any() for points in found.values() for point in points):
+            continue
         caption = f"Closure, sensitivity and time against {setting}."
         drawn = Picture(f"varied_{file}_{setting}", caption, _varied(results, file, setting, found))
         yield f"{title}: {setting}", text, [drawn, _varied_table(setting, found)]
@@ -115,7 +117,7 @@ class Point:
     value: float
     closure: list[float]
     sic: list[float]
-    seconds: float  # a million template events
+    seconds: list[float]  # a million template events
     signal_like: list[float]
 
 
@@ -139,7 +141,7 @@ def _points(results: Results, lines: Mapping[str, Mapping[str, float]]) -> dict[
         def of(metric: str) -> list[float]:
             return list(results.values(metric, name, injection, window).values())
 
-        seconds = 1e6 / rates[name] if name in rates else float("nan")
+        seconds = [1e6 / rates[name]] if name in rates else [float("nan")]
         return Point(name, value, of("closure_auc"), of("sic_1e-3"), seconds, of("signal_like_auc"))
 
     found = {
@@ -157,20 +159,19 @@ def _median(values: list[float]) -> float:
 
 
 def _varied(results: Results, file: str, setting: str, found: Mapping[str, list[Point]]) -> Figure:
-    shown = ["closure", "sic", "seconds", "signal_like"]
-    if not any(np.isfinite(point.signal_like).any() for points in found.values() for point in points):
-        shown.remove("signal_like")
+    every = [point for points in found.values() for point in points]
     labels = {
         "closure": "closure AUC",
         "sic": "SIC at background efficiency $10^{-3}$",
         "seconds": "seconds a million events",
         "signal_like": "AUC, template events that were signal\nagainst background",
     }
-    figure = Figure(figsize=(3.5 * len(shown), 3.8))
-    panels: dict[str, Axes] = dict(zip(shown, figure.subplots(1, len(shown)), strict=True))
+    shown = [what for what in labels if np.isfinite([_median(getattr(point, what)) for point in every]).any()]
+    figure = Figure(figsize=(0.8 + 3.4 * len(shown), 3.8))
+    panels: dict[str, Axes] = dict(zip(shown, figure.subplots(1, len(shown), squeeze=False)[0], strict=True))
     for base, points in found.items():
         for what, axes in panels.items():
-            y = [point.seconds if what == "seconds" else _median(getattr(point, what)) for point in points]
+            y = [_median(getattr(point, what)) for point in points]
             if np.isfinite(points[0].value):
                 x = [point.value for point in points if np.isfinite(point.value)]
                 axes.plot(x, y[: len(x)], marker="o", color=figures.colour(base), label=figures.title(base))
@@ -181,9 +182,11 @@ def _varied(results: Results, file: str, setting: str, found: Mapping[str, list[
         axes.set_xscale("log")
         axes.set_xlabel(f"{setting} of {methods.get(file).title.split()[0]}")
         axes.set_ylabel(labels[what])
-    _floor(results, panels["closure"])
-    panels["seconds"].set_yscale("log")
-    figure.legend(*panels["closure"].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    if "closure" in panels:
+        _floor(results, panels["closure"])
+    if "seconds" in panels:
+        panels["seconds"].set_yscale("log")
+    figure.legend(*panels[shown[0]].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
 
 
@@ -200,7 +203,7 @@ def _varied_table(setting: str, found: Mapping[str, list[Point]]) -> Table:
             f"{point.value:g}" if np.isfinite(point.value) else "usual",
             banded(point.closure, 4),
             banded(point.sic),
-            number(point.seconds),
+            number(_median(point.seconds)),
             banded(point.signal_like),
         ]
         for base, points in found.items()

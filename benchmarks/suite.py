@@ -88,8 +88,9 @@ class Suite:
         return {injection_name(number): number for number in numbers}
 
     def seeds(self, injection: str | None = None) -> dict[str, int]:
-        """The seeds of an injection by name; by default of the first one."""
-        number = self.injections()[injection or next(iter(self.injections()))]
+        """The seeds of an injection by name, by default of the first one; raises `BadInput` if there is none such."""
+        known = self.injections()
+        number = self._named("injection", injection or next(iter(known)), known)
         chosen = self["background_seeds"] if number == 0 and "background_seeds" in self.content else self["seeds"]
         return {seed_name(seed): seed for seed in chosen}
 

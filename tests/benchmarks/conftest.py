@@ -70,7 +70,7 @@ def evaluation(labelled: bool, template: bool, closed: bool, value: float) -> di
             {"efficiency": 0.001, "observed": 2, "expected": 1.0, "error": 0.5, "significance": -value},
         ]
     if template and closed:
-        record["closure"] = {"auc": 0.51, "error": 0.003, "events": 2000}
+        record["closure"] = {"auc": 0.51, "error": 0.003, "events": 2000, "weights": [[50] * 40, [50] * 40]}
     return record | provenance.record()
 
 

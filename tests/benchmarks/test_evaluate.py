@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import datasets, evaluate, task
 from benchmarks.datasets import Events
-from infer import events
+from infer import draws, events
 
 
 def write(path: Path, **columns: Any) -> Path:
@@ -55,6 +55,30 @@ def test_a_labelled_cell(small_task: Path, tmp_path: Path) -> None:
     assert "no cross-fitted scores" in record["excess_missing"]
     events.write_json(tmp_path / "evaluation.json", record)
     assert "code" in events.read_json(tmp_path / "evaluation.json")
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_events_grown_from_signal_tell_how_much_of_it_is_left(small_task: Path, tmp_path: Path, moved: bool) -> None:
+    """A template of the signal region's own events keeps all of its signal; one of true background none."""
+    the_task = task.read(small_task)
+    data, count = the_task.events("data"), 12_000
+    inside = np.flatnonzero(the_task.inside(data))
+    rows = np.concatenate([draws.source_rows(5, len(inside), block) for block in range(count // 1000)])
+    grown = data[inside[rows]]
+    if moved:
+        reference = the_task.events("reference")
+        truth = reference[reference.label == 0]
+        grown = truth[np.arange(count) % len(truth)]
+    template = template_of(grown, the_task, tmp_path / "template.h5")
+    with h5py.File(template, "a") as file:
+        file.attrs.update({"source": "signal region", "seed": 5})
+    number = len(the_task.events("test"))
+    scores = write(tmp_path / "scores.h5", score=np.arange(number), clamped=np.zeros(number))
+    record = evaluate.evaluate(small_task, scores, template)
+    if moved:
+        assert record["signal_like"]["auc"] == pytest.approx(0.5, abs=0.06)
+    else:
+        assert record["signal_like"]["auc"] > 0.8
 
 
 def test_a_cell_without_a_template(small_task: Path, tmp_path: Path) -> None:
@@ -106,7 +130,7 @@ def test_the_floor_compares_two_halves_without_a_common_event(
 
     def keep(one: np.ndarray, other: np.ndarray, most: int | None) -> evaluate.closure.Closure:
         sides.extend([one, other])
-        return evaluate.closure.Closure(0.5, 0.0, 1)
+        return evaluate.closure.Closure(0.5, 0.0, 1, ([], []))
 
     monkeypatch.setattr(evaluate.closure, "closure", keep)
     evaluate.control(unlabelled["validation"], None)

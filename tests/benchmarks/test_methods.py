@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,10 @@ def test_unknown_and_absent_methods_are_refused() -> None:
         methods.get("cathod")
     with pytest.raises(BadInput, match=r"'curtains' \(arXiv:2203.09470\) is not built yet"):
         methods.get("curtains")
+
+
+def test_a_label_changes_the_title_alone() -> None:
+    assert methods.get("drapes_sb@2.24") == replace(methods.get("drapes_sb"), title="DRAPES SB @ 2.24")
+    assert methods.get("sigma@8").file == "sigma"
+    with pytest.raises(BadInput, match="unknown method 'sigma@'"):
+        methods.get("sigma@")

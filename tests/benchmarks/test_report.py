@@ -55,7 +55,7 @@ def test_the_page_of_a_labelled_run(labelled_run: Run, page: Path) -> None:
     stems = {drawn.stem for drawn in figures.glob("*.svg")}
     assert stems == {drawn.stem for drawn in figures.glob("*.png")}
     assert stems == {
-        *("headline", "sic_3.3-3.7", "closure_3.3-3.7", "features_3.3-3.7_cathode"),
+        *("headline", "sic_3.3-3.7", "closure_3.3-3.7", "weights_3.3-3.7", "features_3.3-3.7_cathode"),
         *("throughput", "against_torch", "cost"),
     }
     assert len(read.references) == len(stems)

@@ -21,6 +21,7 @@ def test_every_number_is_one_row(labelled_run: Run) -> None:
         *(
             "fit_seconds",
             "fit_cpu_seconds",
+            "model_cpu_seconds",
             "peak_memory_mib",
             "training_events_per_second",
             *(f"outside_fitted_range_{role}" for role in ("template", "score")),

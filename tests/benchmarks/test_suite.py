@@ -56,7 +56,11 @@ def test_the_paper_s_suite_stops_without_its_files(tmp_path: Path, monkeypatch: 
 
 
 def test_shipped_suites_are_these() -> None:
-    assert {"smoke", "quick", "continuous", "accept", "paper"} == set(suites.names())
+    assert {"smoke", "quick", "continuous", "solver", "scan", "accept", "paper"} == set(suites.names())
+    scan = suites.load("scan")
+    assert [sum(edges) / 2 for edges in scan.windows().values()] == pytest.approx(np.arange(3.1, 3.95, 0.1))
+    assert len(scan.seeds("n0")) >= 5
+    assert scan.folds == 5
     assert len(suites.load("accept")["seeds"]) >= 8
     assert suites.load("quick")["seeds"] == [1, 2, 3]
     assert 0 in suites.load("quick")["injections"]
@@ -72,6 +76,31 @@ def test_defaults_and_names(tmp_path: Path) -> None:
     assert suite.seeds() == {"s1": 1, "s2": 2}
     assert (suite.labelled, suite.folds) == (True, 0)
     assert suites.load(tmp_path / "mine.yaml", device="cuda")["device"] == "cuda"
+
+
+def test_background_has_seeds_of_its_own(tmp_path: Path) -> None:
+    suite = suites.load(written(tmp_path / "mine.yaml", injections=[500, 0], background_seeds=[1, 2, 3]))
+    assert suite.seeds() == suite.seeds("n500") == {"s1": 1, "s2": 2}
+    assert suite.seeds("n0") == {"s1": 1, "s2": 2, "s3": 3}
+    assert len(list(suite.cells())) == 2 * (2 + 3) * 2
+    assert suite.recipe("3.3-3.7", "n0", "s3").seed == 3
+    with pytest.raises(BadInput, match="seed 's3': not in suite mine; there are: s1, s2"):
+        suite.recipe("3.3-3.7", "n500", "s3")
+
+
+def test_a_method_may_come_more_than_once(tmp_path: Path) -> None:
+    given = {"sigma@4": {"steps": 4}, "sigma@16": {"steps": 16}, "drapes_sb@0.5": {"noise": 0.5}}
+    suite = suites.load(written(tmp_path / "mine.yaml", methods=given))
+    assert suite.shared() == ["diffusion", "matching"]
+    assert {name: suite.settings(name) for name in suite["methods"]} == given
+    for name, line in (
+        ("sigma@a b", "does not match"),
+        ("sigma@", "does not match"),
+        ("wrong@4", "unknown method 'wrong@4'"),
+        ("matching@4", "a fit that methods share"),
+    ):
+        with pytest.raises(BadInput, match=line):
+            suites.load(written(tmp_path / "mine.yaml", methods={name: {}}))
 
 
 def test_the_grid(tmp_path: Path) -> None:
