@@ -60,7 +60,8 @@ def _inline(drawing: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()
 
 
-def _sections(results: Results) -> Iterator[Section]:
+def _sections(everything: Results) -> Iterator[Section]:
+    results = studies.without_varied(everything)
     suite = results.suite
     window = next(iter(suite.windows()))
     shown = list(suite.windows()) if len(suite.windows()) <= studies.FEW_WINDOWS else [window]
@@ -110,7 +111,7 @@ def _sections(results: Results) -> Iterator[Section]:
         if len(table.rows) <= LONG:
             parts.append(table)
         yield "Excess", text, parts
-    yield from studies.sections(results)
+    yield from studies.sections(everything)
     speed = figures.throughput(results)
     if speed is not None:
         content = [

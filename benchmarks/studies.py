@@ -1,7 +1,7 @@
 """Sections of the report for suites that vary more than the method: signal strength, a setting, the window."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,17 @@ def sections(results: Results) -> Iterator[Section]:
         yield f"{title}: {setting}", text, [drawn, _varied_table(setting, found)]
     if len(results.suite.windows()) > FEW_WINDOWS:
         yield _scan(results)
+
+
+def without_varied(results: Results) -> Results:
+    """The results less the entries that vary one setting: they have a section of their own, and would crowd others."""
+    left_out = {name for lines in varied(results).values() for values in lines.values() for name in values}
+    kept = {name: given for name, given in results.suite["methods"].items() if name not in left_out}
+    suite = replace(results.suite, content={**results.suite.content, "methods": kept})
+    timings, comparisons = (
+        rows[rows["method"].isin(kept)] if len(rows) else rows for rows in (results.timings, results.comparisons)
+    )
+    return replace(results, suite=suite, timings=timings, comparisons=comparisons)
 
 
 def weights(results: Results, window: str, injection: str) -> Figure | None:

@@ -71,6 +71,11 @@ def test_the_table_of_a_varied_setting_holds_its_numbers() -> None:
     assert list(studies.sections(results([{"metric": "auc", "method": "iad", "value": 1}], {"methods": methods}))) == []
 
 
+def test_varied_entries_are_left_out_of_the_rest() -> None:
+    found = results([], {"methods": {"cathode": {}, "sigma@4": {"steps": 4}, "sigma@8": {"steps": 8}, "iad@x": {}}})
+    assert list(studies.without_varied(found).suite["methods"]) == ["cathode", "iad@x"]
+
+
 SCAN = {
     "windows": WINDOWS,
     "injections": [100, 0],
