@@ -56,7 +56,7 @@ def test_the_paper_s_suite_stops_without_its_files(tmp_path: Path, monkeypatch: 
 
 
 def test_shipped_suites_are_these() -> None:
-    assert {"smoke", "quick", "continuous", "solver", "scan", "accept", "paper"} == set(suites.names())
+    assert {"smoke", "quick", "continuous", "solver", "scan", "fullscan", "accept", "paper"} == set(suites.names())
     scan = suites.load("scan")
     assert [sum(edges) / 2 for edges in scan.windows().values()] == pytest.approx(np.arange(3.1, 3.95, 0.1))
     assert len(scan.seeds("n0")) >= 5
