@@ -234,7 +234,7 @@ def test_tables_are_tidy(smoke: Ran) -> None:
     scored = results[results["metric"] == "sic_1e-3"]
     assert sorted(scored["method"]) == sorted(METHODS)
     closed = results[results["metric"] == "closure_auc"]
-    assert sorted(closed["method"]) == ["cathode", "drapes", "sigma", "transit"]
+    assert sorted(closed["method"]) == ["cathode", "sigma", "transit"]
     assert closed["value"].between(0.4, 1).all()
     assert {"closure_floor", "closure_sidebands"} <= set(results["metric"])
     timed = tables["throughput"].groupby(["method", "role"])["scope"].agg(set)
@@ -244,7 +244,7 @@ def test_tables_are_tidy(smoke: Ran) -> None:
     compared = tables["compare"].groupby(["method", "role"])["engine"].agg(set)
     assert set(compared.index) == {
         ("cathode", "template"), ("transit", "template"), ("sigma", "template"), ("sigma", "density"),
-        ("drapes", "template"), ("ranode", "score")}  # fmt: skip
+        ("ranode", "score")}  # fmt: skip
     assert all(engines >= {"onnxruntime", "torch eager"} for engines in compared)
     for name in METHODS:
         assert (tables["sic_curves"]["method"] == name).any()
