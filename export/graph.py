@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,7 +37,8 @@ def from_module(
     """Trace a module with torch's exporter, or put its weights into the graph of one of the same shape.
 
     Tracing takes tens of seconds and depends on the shape alone, and a grid exports many modules of one shape. The
-    gates hold every file against its own module, so a graph that does not fit its weights cannot pass.
+    second of them is traced as well, to prove that it is the first with other weights: a constant worked out from
+    weights while tracing would stay the first one's. Where it is not, each is traced.
 
     Args:
         module: takes `[N, columns]` tensors by name, gives one.
@@ -50,20 +52,29 @@ def from_module(
     shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     key = repr((identity, output, list(example), shapes, torch.__version__, onnx.__version__))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
-    if path.exists():
-        return _with_weights(onnx.load(path), module)
+    shared = onnx.load(path) if path.exists() else None
+    told: dict[str, Any] = {"proven": False}
+    if shared is not None:
+        told = json.loads(shared.metadata_props[0].value)
+        shared = _with_weights(shared, told["places"], module)
+        if told["proven"]:
+            return shared
     model = _traced(module, example, output)
-    places = _places(model, module)
-    if places is not None:
-        shared = onnx.ModelProto.FromString(model.SerializeToString())
-        shared.metadata_props.add(key="places", value=json.dumps(places))
-        with events.atomic(path) as temporary:
-            onnx.save(shared, temporary)
+    if shared is None:
+        told["places"] = _places(model, module)
+    elif told["places"] and shared.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True):
+        told["proven"] = True
+    else:
+        told["places"] = {}
+    kept = onnx.ModelProto.FromString(model.SerializeToString())
+    kept.metadata_props.add(key="shared", value=json.dumps(told))
+    with events.atomic(path) as temporary:
+        onnx.save(kept, temporary)
     return model
 
 
-def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str] | None:
-    """Which initializer holds which weight; None if a weight was folded into something else."""
+def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str]:
+    """Which initializer holds which weight; none at all if one of them is nowhere to be found."""
     state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     places = {}
@@ -76,13 +87,12 @@ def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str] | None:
         ]
         found = [name] if name in held else same
         if len(found) != 1:
-            return None
+            return {}
         places[found[0]] = name
     return places
 
 
-def _with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
-    places = json.loads(model.metadata_props[0].value)
+def _with_weights(model: onnx.ModelProto, places: Mapping[str, str], module: nn.Module) -> onnx.ModelProto:
     state = module.state_dict()
     for tensor in model.graph.initializer:
         if tensor.name in places:

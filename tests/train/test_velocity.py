@@ -29,7 +29,7 @@ def flow() -> FlowMatching:
     made = FlowMatching(2, NetSettings(hidden=16, blocks=2), 3, 2).double()
     made.marginals.quantiles.fit(torch.rand(5000, 2).double())
     made.mass.fit(2.0, 5.0)
-    for part, spread in ((made.net, 0.3), (made.marginals, 0.15)):
+    for part, spread in ((made.net, 0.3), (made.marginals, 0.1)):
         for parameter in part.parameters():
             if parameter.dim() > 1:
                 nn.init.normal_(parameter, 0, spread)
