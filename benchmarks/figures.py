@@ -48,11 +48,18 @@ def headline(results: Results, injection: str, window: str) -> Figure:
             continue
         axes, x = (main, rates[name]) if name in rates else (aside, float(without.index(name)))
         axes.errorbar(
-            x, median, [[median - low], [high - median]], fmt="o", color=colour(name), capsize=4, markersize=8
+            x,
+            median,
+            [[median - low], [high - median]],
+            fmt="o",
+            color=colour(name),
+            capsize=4,
+            markersize=8,
+            label=title(name),
         )
-        if name in rates:
-            axes.annotate(title(name), (x, median), textcoords="offset points", xytext=(9, 7))
     main.set_xscale("log")
+    if main.get_legend_handles_labels()[0]:
+        main.legend(fontsize=9, frameon=False, loc="lower right")
     if rates:
         decades = np.log10([*rates.values()])
         main.set_xlim(10 ** np.floor(decades.min() - 0.1), 10 ** np.ceil(decades.max() + 0.1))
@@ -233,13 +240,14 @@ def against_torch(results: Results) -> Figure | None:
     if rows.empty:
         return None
     rows = rows.assign(graph=[f"{title(m)} {r}" for m, r in zip(rows["method"], rows["role"], strict=True)])
-    index = ["graph", "method", "batch", "threads"]
+    index = ["graph", "method", "role", "batch", "threads"]
     rates = rows.pivot_table(index=index, columns="engine", values="events_per_second").reset_index()
     figure = Figure(figsize=(10.4, 3.8))
     panels = figure.subplots(1, rows["threads"].nunique(), sharey=True, squeeze=False)[0]
     for axes, (threads, group) in zip(panels, rates.groupby("threads"), strict=True):
         for graph, run in group.groupby("graph"):
-            line = {"color": colour(run["method"].iloc[0]), "marker": "o"}
+            marker = {"template": "o", "score": "s", "density": "^"}[run["role"].iloc[0]]
+            line = {"color": colour(run["method"].iloc[0]), "marker": marker}
             axes.plot(run["batch"], run["onnxruntime"] / run["torch eager"], label=graph, **line)
             if "torch.compile" in run:
                 axes.plot(run["batch"], run["onnxruntime"] / run["torch.compile"], ls=":", **line)

@@ -11,7 +11,9 @@ sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
 mpl.rcParams.update({"svg.hashsalt": "sideband", "figure.constrained_layout.use": True, "axes.grid": True})
 mpl.rcParams.update({"grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False})
 
-PALETTE = [*sns.color_palette("colorblind", 10), *sns.color_palette("dark", 8)]
+# Less the grey, which is the references', and the yellow, which hardly shows on white.
+_COLOURBLIND = sns.color_palette("colorblind", 10)
+PALETTE = [*_COLOURBLIND[:7], _COLOURBLIND[9], *sns.color_palette("dark", 8)]
 
 
 def save(figure: Figure, stem: str | Path) -> None:
