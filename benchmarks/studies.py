@@ -188,9 +188,13 @@ def _varied(results: Results, file: str, setting: str, found: Mapping[str, list[
                 axes.plot(x, y[: len(x)], marker="o", color=figures.colour(base), label=figures.title(base))
             for point, height in zip(points, y, strict=True):
                 if not np.isfinite(point.value) and np.isfinite(height) and what != "signal_like":
-                    axes.axhline(height, color=figures.colour(base), ls="--", lw=1)
+                    label = None if base in varied(results).get((file, setting), {}) else figures.title(base)
+                    axes.axhline(height, color=figures.colour(base), ls="--", lw=1, label=label)
+    values = sorted({point.value for point in every if np.isfinite(point.value)})
     for what, axes in panels.items():
         axes.set_xscale("log")
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
         axes.set_xlabel(f"{setting} of {methods.get(file).title.split()[0]}")
         axes.set_ylabel(labels[what])
     if "closure" in panels:
