@@ -65,7 +65,7 @@ def test_exported_files_stand_on_their_own(method: str, role: str, smoke: Ran) -
     assert (opened.role, told["method"]) == (role, method)
     assert (told["window"], told["injection"], told["seed"]) == ([3.3, 3.7], "n300", "1")
     assert all(told[key] for key in ("inputs", "outputs", "settings", "dataset_sha256", "code", "versions", "licence"))
-    assert (told["flop_per_event"] is None) == told["cpu_only"] == (role == "score" and method != "ranode")
+    assert (told["flop_per_event"] is None) == told["cpu_only"] == (role == "score")
     (worst,) = model.check(path).values()
     assert worst <= 1
 
@@ -156,7 +156,11 @@ def test_a_run_holds_the_numbers_of_its_cell(method: str, smoke: Ran, mlflow_run
 
 
 def test_curves_of_the_training_are_kept(store: Any, mlflow_runs: dict[str, Any]) -> None:
-    for method, key in (("sideband", "sideband.loss_0"), ("ranode", "signal.validation"), ("transit", "morph.loss_1")):
+    for method, key in (
+        ("sideband", "sideband.loss_0"),
+        ("matching", "matching.validation"),
+        ("transit", "morph.loss_1"),
+    ):
         points = store.get_metric_history(mlflow_runs[method].info.run_id, key)
         assert [point.step for point in points] == [1, 2]
 
@@ -243,8 +247,11 @@ def test_tables_are_tidy(smoke: Ran) -> None:
     assert (tables["throughput"]["events_per_second"] > 0).all()
     compared = tables["compare"].groupby(["method", "role"])["engine"].agg(set)
     assert set(compared.index) == {
-        ("cathode", "template"), ("transit", "template"), ("sigma", "template"), ("sigma", "density"),
-        ("ranode", "score")}  # fmt: skip
+        ("cathode", "template"),
+        ("transit", "template"),
+        ("sigma", "template"),
+        ("sigma", "density"),
+    }
     assert all(engines >= {"onnxruntime", "torch eager"} for engines in compared)
     for name in METHODS:
         assert (tables["sic_curves"]["method"] == name).any()
