@@ -60,6 +60,6 @@ def closure(one: Array, other: Array, most: int | None = None, seed: int = 0) ->
             classifier.fit(features[train], label[train])
             held_out[test] = classifier.predict_proba(features[test])[:, 1]
         found.append(roc_auc_score(label[test], held_out[test]))
-    weight = np.clip(held_out / (1 - held_out), WEIGHTS[0], WEIGHTS[-1])
+    weight = np.clip(held_out / np.maximum(1 - held_out, 1e-9), WEIGHTS[0], WEIGHTS[-1])
     counts = tuple(np.histogram(weight[label == side], WEIGHTS)[0].tolist() for side in (1, 0))
     return Closure(float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(FOLDS)), size, (counts[0], counts[1]))

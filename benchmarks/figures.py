@@ -26,7 +26,7 @@ def colour(method: str) -> object:
 
 
 def stroke(method: str) -> str:
-    """The line of a method where colours come again: those of a variant are dashed."""
+    """The line of a method: those of variants are dashed."""
     return "--" if methods.get(method).file else "-"
 
 

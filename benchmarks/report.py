@@ -292,7 +292,7 @@ def protocol(results: Results) -> dict[str, str]:
     first = tasks.iloc[0] if len(tasks) else None
     low, high = suite["mass_range"]
     windows = ", ".join(suite.windows())
-    unit = "" if first is None else task.read(_task_path(results)).units[first["mass"]]
+    unit = results.mass_unit
     drawn = (
         f"; {suite.content['data_events']} background events drawn for the data of each seed"
         if "data_events" in suite.content
@@ -315,11 +315,6 @@ def protocol(results: Results) -> dict[str, str]:
         "templates": f"{suite['oversampling']} times the signal-region data, at their masses; one draw for all.",
         "classifier": f"{kind}, the same for every method, set to {suite['classifier'] or 'its defaults'}.",
     }
-
-
-def _task_path(results: Results) -> Path:
-    row = results.tasks.iloc[0]
-    return results.folder / row["window"] / row["injection"] / row["seed"] / "task.h5"
 
 
 def _overlays(results: Results, window: str, injection: str) -> Iterator[Picture]:

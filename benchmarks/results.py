@@ -41,6 +41,15 @@ class Results:
         """The rows of one metric."""
         return self.numbers[self.numbers["metric"] == name]
 
+    @property
+    def mass_unit(self) -> str:
+        """The unit of the mass; "" while no task is drawn."""
+        if self.tasks.empty:
+            return ""
+        row = self.tasks.iloc[0]
+        found = task.read(self.folder / row["window"] / row["injection"] / row["seed"] / "task.h5")
+        return found.units[found.mass]
+
     def methods(self, rows: pd.DataFrame) -> list[str]:
         """The methods that some rows are of, in the suite's order."""
         there = set(rows["method"])

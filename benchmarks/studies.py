@@ -22,7 +22,7 @@ def sections(results: Results) -> Iterator[Section]:
     """The sections that a suite's grid has numbers for."""
     window = next(iter(results.suite.windows()))
     strengths = [name for name, injected in results.suite.injections().items() if injected]
-    if len(strengths) >= 3:
+    if len(strengths) >= 3 and len(results.tasks):
         text = (
             "The same methods on more and less signal. Draws of one seed share their background, so that methods are "
             "compared on the same events at every strength."
@@ -42,7 +42,7 @@ def sections(results: Results) -> Iterator[Section]:
         caption = f"Closure, sensitivity and time against {setting}."
         drawn = Picture(f"varied_{file}_{setting}", caption, _varied(results, file, setting, found))
         yield f"{title}: {setting}", text, [drawn, _varied_table(setting, found)]
-    if len(results.suite.windows()) > FEW_WINDOWS:
+    if len(results.suite.windows()) > FEW_WINDOWS and len(results.tasks):
         yield _scan(results)
 
 
@@ -122,10 +122,9 @@ def _strengths(results: Results, window: str) -> Figure:
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a varied setting: medians over draws."""
+    """What was measured at one value of a varied setting, each draw by itself."""
 
-    method: str
-    value: float
+    value: float  # NaN: not the varied entry, but the method with its usual settings
     closure: list[float]
     sic: list[float]
     seconds: list[float]  # a million template events
@@ -153,7 +152,7 @@ def _points(results: Results, lines: Mapping[str, Mapping[str, float]]) -> dict[
             return list(results.values(metric, name, injection, window).values())
 
         seconds = [1e6 / rates[name]] if name in rates else [float("nan")]
-        return Point(name, value, of("closure_auc"), of("sic_1e-3"), seconds, of("signal_like_auc"))
+        return Point(value, of("closure_auc"), of("sic_1e-3"), seconds, of("signal_like_auc"))
 
     found = {
         base: sorted((point(*item) for item in values.items()), key=lambda p: p.value) for base, values in lines.items()
@@ -188,7 +187,7 @@ def _varied(results: Results, file: str, setting: str, found: Mapping[str, list[
                 axes.plot(x, y[: len(x)], marker="o", color=figures.colour(base), label=figures.title(base))
             for point, height in zip(points, y, strict=True):
                 if not np.isfinite(point.value) and np.isfinite(height) and what != "signal_like":
-                    label = None if base in varied(results).get((file, setting), {}) else figures.title(base)
+                    label = None if np.isfinite(points[0].value) else figures.title(base)
                     axes.axhline(height, color=figures.colour(base), ls="--", lw=1, label=label)
     values = sorted({point.value for point in every if np.isfinite(point.value)})
     for what, axes in panels.items():
@@ -265,6 +264,10 @@ class Cost:
         """The background model's seconds for a number of windows."""
         return self.once + windows * self.each
 
+    def anew(self, windows: int) -> float:
+        """The same, were all of it fitted for each window."""
+        return windows * (self.once + self.each)
+
 
 def scan_costs(results: Results) -> dict[str, Cost]:
     """Training cost of each method that has a background model, medians over cells."""
@@ -285,15 +288,13 @@ def scan_costs(results: Results) -> dict[str, Cost]:
 def _scan_cost(results: Results) -> Figure:
     figure = Figure(figsize=(7.6, 4.0))
     axes = figure.subplots()
-    numbers = np.arange(1, len(results.suite.windows()) + 1)
+    numbers = range(1, len(results.suite.windows()) + 1)
     for name, cost in scan_costs(results).items():
-        axes.plot(
-            numbers, cost.once + numbers * cost.each, marker="o", color=figures.colour(name), label=figures.title(name)
-        )
+        colour, title = figures.colour(name), figures.title(name)
+        axes.plot(numbers, [cost.of(n) for n in numbers], marker="o", color=colour, label=title)
         if cost.once:
-            again = numbers * (cost.once + cost.each)
-            label = f"{figures.title(name)}, if it were trained for each window"
-            axes.plot(numbers, again, ls=":", color=figures.colour(name), label=label)
+            label = f"{title}, if it were trained for each window"
+            axes.plot(numbers, [cost.anew(n) for n in numbers], ls=":", color=colour, label=label)
     axes.set_xlabel("windows")
     axes.set_ylabel("CPU seconds of training")
     axes.set_xticks(numbers)
@@ -306,12 +307,11 @@ def _scan_cost_table(results: Results) -> Table:
     windows = len(results.suite.windows())
     rows = []
     for name, cost in scan_costs(results).items():
-        total = cost.of(windows)
         rows.append(
             [
                 figures.title(name),
-                *(number(value) for value in (cost.once, cost.each, total)),
-                number(total / (windows * (cost.once + cost.each)), 2),
+                *(number(value) for value in (cost.once, cost.each, cost.of(windows))),
+                number(cost.of(windows) / cost.anew(windows), 2),
                 number(windows * cost.cell),
             ]
         )
@@ -347,7 +347,7 @@ def _by_window(results: Results) -> Figure:
             if np.isfinite(median).any():
                 style_ = {"color": figures.colour(name), "marker": "o", "capsize": 2}
                 axes.errorbar(x, median, [median - low, high - median], label=figures.title(name), **style_)
-        axes.set_xlabel(style.with_unit("middle of the window", _mass_unit(results)))
+        axes.set_xlabel(style.with_unit("middle of the window", results.mass_unit))
     drawn["closure_auc"].set_ylabel(f"closure AUC, {injection}")
     _floor(results, drawn["closure_auc"])
     if "sic_1e-3" in drawn:
@@ -361,14 +361,6 @@ def _by_window(results: Results) -> Figure:
     }
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
-
-
-def _mass_unit(results: Results) -> str:
-    from benchmarks import task
-
-    row = results.tasks.iloc[0]
-    found = task.read(results.folder / row["window"] / row["injection"] / row["seed"] / "task.h5")
-    return found.units[found.mass]
 
 
 def _extremes(results: Results) -> Table:

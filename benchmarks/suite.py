@@ -28,7 +28,14 @@ DEFAULTS: dict[str, Any] = {
     "throughput": {},
     "budget": {},
 }
-THROUGHPUT = {"seconds": 2.0, "repeats": 10, "batches": [100, 1000, 10000], "file_events": 100_000, "compile": False}
+THROUGHPUT = {
+    "seconds": 2.0,
+    "repeats": 10,
+    "batches": [100, 1000, 10000],
+    "file_events": 100_000,
+    "roles": ["template", "score", "density"],
+    "compile": False,
+}
 EXCESS = {"folds": 5, "efficiencies": [1e-2, 1e-3]}
 
 

@@ -1,4 +1,4 @@
-"""Maximum-likelihood fits of conditional flows."""
+"""Maximum-likelihood fits of conditional flows, and of the marginals in front of other generators."""
 
 from typing import Any, Protocol
 
@@ -17,12 +17,8 @@ MARGINALS = Training(8, 2048, 5e-3, "cosine", validation=0.02, patience=None, em
 ROWS = 20_000  # that are worked out at once, for bounded memory
 
 
-class HasPreprocessing(Protocol):
-    """A module that says how features and mass are to be scaled."""
-
-    @property
-    def preprocess(self) -> LogitStandardise:
-        """Of the features."""
+class HasMass(Protocol):
+    """A module that says how the mass is to be scaled."""
 
     @property
     def mass(self) -> MassScale:
@@ -30,6 +26,14 @@ class HasPreprocessing(Protocol):
 
     def to(self, device: torch.device) -> Any:
         """Move it."""
+
+
+class HasPreprocessing(HasMass, Protocol):
+    """A module that says how features and mass are to be scaled."""
+
+    @property
+    def preprocess(self) -> LogitStandardise:
+        """Of the features."""
 
 
 def preprocessed(density: HasPreprocessing, table: Events, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -71,19 +75,12 @@ def fit_flow(name: str, flow: Flow, x: Tensor, condition: Tensor, training: Trai
     fit(name, flow, [Player(list(flow.parameters()), loss)], [x, condition], training, run)
 
 
-class HasMarginals(Protocol):
+class HasMarginals(HasMass, Protocol):
     """A generator of features that are normal at every mass."""
 
     @property
     def marginals(self) -> Marginals:
         """Of the features."""
-
-    @property
-    def mass(self) -> MassScale:
-        """Of the mass."""
-
-    def to(self, device: torch.device) -> Any:
-        """Move it."""
 
 
 def fit_marginals(

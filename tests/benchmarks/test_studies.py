@@ -1,6 +1,7 @@
 """Sections on signal strength, settings and windows, from numbers made up here."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,9 @@ def test_weights_are_drawn_for_every_template(tmp_path: Path, closed: bool) -> N
     assert drawn is not None
     (steps,) = drawn.axes[0].patches
     assert steps.get_data().values.max() == 1.0
+
+
+@pytest.mark.parametrize("content", [SCAN, {"injections": [160, 40, 80], "methods": {"iad": {}}}])
+def test_nothing_drawn_yet_is_no_section(content: dict[str, Any]) -> None:
+    found = replace(results([{"method": "iad", "metric": "auc", "value": 1.0}], content), tasks=pd.DataFrame())
+    assert list(studies.sections(found)) == []

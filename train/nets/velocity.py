@@ -32,7 +32,7 @@ class Mixture:
 
     Args:
         contexts: what the mass contributes at each anchor.
-        weights: of each anchor; they sum to 1. None for a single context.
+        weights: of each anchor; they sum to 1. Empty for a single context.
         inside: mix the activations that the context reaches, in one pass; else mix the networks' outputs.
         shapes: of the marginals at each anchor, where features are to come out.
     """
