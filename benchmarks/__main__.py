@@ -105,10 +105,15 @@ def _print_summary(folder: Path) -> None:
     from benchmarks import report
     from benchmarks import suite as suites
     from benchmarks.results import gather
+    from benchmarks.showers import tables
 
     results = gather(suites.load(folder / "suite.json"), folder)
-    for window in results.suite.windows():
-        found = report.sic_table(results, window) if results.suite.labelled else report.closure_table(results, window)
+    if results.suite.showers:
+        shown = [tables.transfer(results)]
+    else:
+        numbers = report.sic_table if results.suite.labelled else report.closure_table
+        shown = [numbers(results, window) for window in results.suite.windows()]
+    for found in shown:
         table = Table(title=found.caption, title_justify="left")
         for name in found.head[:5]:
             table.add_column(name)
@@ -170,13 +175,12 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _task(arguments: argparse.Namespace) -> int:
     from benchmarks import suite as suites
-    from benchmarks import task
 
     suite = suites.load(arguments.suite)
     window = arguments.window or next(iter(suite.windows()))
     injection = arguments.injection or next(iter(suite.injections()))
     seed = arguments.seed or next(iter(suite.seeds(injection)))
-    task.make(suite.dataset(), suite.recipe(window, injection, seed), arguments.out)
+    suite.draw(window, injection, seed, arguments.out)
     return 0
 
 

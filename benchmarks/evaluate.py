@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks import closure, excess, sic, task
 from benchmarks.datasets import Events
+from benchmarks.showers import evaluate as showers
 from infer import draws, events, provenance
 
 Record = dict[str, Any]
@@ -38,6 +39,8 @@ def evaluate(
         template grown from the signal region, `signal_like` is the closure test of its events that were signal.
     """
     the_task = task.read(task_path)
+    if not the_task.windowed:
+        return showers.evaluate(the_task, scores, template, closure_events)
     record: Record = {"sic": None, "closure": None, "excess": None, **provenance.record()}
     found = events.read(scores, ["score", "clamped"])
     record["clamped_fraction"] = float(found["clamped"].mean())
@@ -56,8 +59,8 @@ def evaluate(
     elif truth is None:
         record["closure_missing"] = "without labels only a sideband validation window has known background"
     else:
-        made = events.read(template, the_task.features)
-        table = np.stack([made[name] for name in the_task.features], axis=1)
+        names = list(the_task.features)
+        table = events.table(events.read(template, names), names)
         record["closure"] = asdict(closure.closure(truth.features, table, closure_events))
         grown = _grown_from_signal(the_task, template, table)
         if grown is not None and len(grown) >= LEAST_SIGNAL:
@@ -93,6 +96,8 @@ def _grown_from_signal(the_task: task.Task, template: Path, made: closure.Array)
 def control(task_path: Path, closure_events: int | None) -> Record:
     """The closure test's floor (truth against truth) and positive control (raw sidebands against truth) of a task."""
     the_task = task.read(task_path)
+    if not the_task.windowed:
+        return showers.control(the_task, closure_events)
     truth = background(the_task)
     record: Record = {"floor": None, "sidebands": None, **provenance.record()}
     if truth is None:

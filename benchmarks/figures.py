@@ -12,8 +12,9 @@ from benchmarks.datasets import Events
 from benchmarks.results import Results
 from infer import events
 
-# One colour a method everywhere, references in greys.
+# One colour a method everywhere, references in greys. Methods for showers never meet the others.
 _GREYS = {"iad": "0.15", "supervised": "0.45", "cwola": "0.65"}
+_GREYS |= {"shower_supervised": "0.15", "shower_supervised_light": "0.55"}
 
 
 def colour(method: str) -> object:
@@ -21,7 +22,9 @@ def colour(method: str) -> object:
     method = method.partition("@")[0]
     if method in _GREYS:
         return _GREYS[method]
-    names = [name for name, entry in methods.CATALOGUE.items() if not entry.shared and name not in _GREYS]
+    kind = methods.get(method).showers
+    alike = [name for name, entry in methods.CATALOGUE.items() if entry.showers == kind and not entry.shared]
+    names = [name for name in alike if name not in _GREYS]
     return style.PALETTE[names.index(method) % len(style.PALETTE)]
 
 
@@ -168,7 +171,7 @@ def overlays(the_task: task.Task, template_path: Path, truth: Events, name: str)
         truth: background events in the window that no fit has seen.
         name: the method.
     """
-    template = events.read(template_path, the_task.features)
+    template = events.read(template_path, list(the_task.features))
     data = the_task.events("data")
     sidebands = data[~the_task.inside(data)]
     count = len(the_task.features)

@@ -13,6 +13,8 @@ from benchmarks import closure, figures, methods, sic, studies, style, task
 from benchmarks.evaluate import background
 from benchmarks.page import Picture, Section, Table, banded, number
 from benchmarks.results import Results, gather
+from benchmarks.showers import report as showers
+from benchmarks.showers import tables
 from benchmarks.suite import Cell, Suite
 from infer import events, provenance
 
@@ -46,7 +48,7 @@ def write(suite: Suite, folder: Path) -> Path:
     html = page.render(
         suite=suite,
         sections=sections,
-        protocol=protocol(results),
+        protocol=showers.protocol(results) if suite.showers else protocol(results),
         code=provenance.code(),
         machine=machine,
         versions=provenance.versions(),
@@ -61,7 +63,35 @@ def _inline(drawing: Path) -> str:
 
 
 def _sections(everything: Results) -> Iterator[Section]:
-    results = studies.without_varied(everything)
+    suite = everything.suite
+    results = everything if suite.showers else studies.without_varied(everything)
+    if suite.showers:
+        yield from showers.sections(results)
+    else:
+        yield from _search(results)
+        yield from studies.sections(everything)
+    speed = figures.throughput(results)
+    if speed is not None:
+        content: list[Table | Picture] = [
+            Picture("throughput", "Events per second in ONNX Runtime, numpy to numpy.", speed),
+            speed_table(results),
+        ]
+        torch = figures.against_torch(results)
+        if torch is not None:
+            caption = "The same weights and events in torch and in ONNX Runtime, at equal batch and threads."
+            content += [Picture("against_torch", caption, torch), torch_table(results)]
+        yield "Throughput", _speed_text(results), content
+    caption = "Seconds to fit one cell."
+    yield "Training cost", _cost_text(), [Picture("cost", caption, figures.cost(results)), cost_table(results)]
+    yield "Tasks", "", [tables.drawn(results) if suite.showers else task_table(results)]
+    if results.missing:
+        rows = [[cell.folder] for cell in results.missing]
+        yield "Missing", "These cells did not finish; their logs lie in logs/.", [Table("", ["cell"], rows)]
+    yield "Methods", "", [tables.catalogue() if suite.showers else method_table()]
+
+
+def _search(results: Results) -> Iterator[Section]:
+    """Sensitivity, closure and excess of a search in mass windows."""
     suite = results.suite
     window = next(iter(suite.windows()))
     shown = list(suite.windows()) if len(suite.windows()) <= studies.FEW_WINDOWS else [window]
@@ -111,25 +141,6 @@ def _sections(everything: Results) -> Iterator[Section]:
         if len(table.rows) <= LONG:
             parts.append(table)
         yield "Excess", text, parts
-    yield from studies.sections(everything)
-    speed = figures.throughput(results)
-    if speed is not None:
-        content = [
-            Picture("throughput", "Events per second in ONNX Runtime, numpy to numpy.", speed),
-            speed_table(results),
-        ]
-        torch = figures.against_torch(results)
-        if torch is not None:
-            caption = "The same weights and events in torch and in ONNX Runtime, at equal batch and threads."
-            content += [Picture("against_torch", caption, torch), torch_table(results)]
-        yield "Throughput", _speed_text(results), content
-    caption = "Seconds to fit one cell."
-    yield "Training cost", _cost_text(), [Picture("cost", caption, figures.cost(results)), cost_table(results)]
-    yield "Tasks", "", [task_table(results)]
-    if results.missing:
-        rows = [[cell.folder] for cell in results.missing]
-        yield "Missing", "These cells did not finish; their logs lie in logs/.", [Table("", ["cell"], rows)]
-    yield "Methods", "", [method_table()]
 
 
 def _over(results: Results) -> str:
@@ -277,8 +288,8 @@ def task_table(results: Results) -> Table:
 
 
 def method_table() -> Table:
-    """Every published method and whether it is here."""
-    entries = [(entry, "here") for entry in methods.CATALOGUE.values() if not entry.shared]
+    """Every published method for searches in mass, and whether it is here."""
+    entries = [(entry, "here") for entry in methods.CATALOGUE.values() if not entry.shared and not entry.showers]
     entries += [(entry, "absent") for entry in methods.ABSENT.values()]
     rows = [[entry.title, entry.paper or "reference of our own", state] for entry, state in entries]
     return Table(

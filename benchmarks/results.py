@@ -20,7 +20,8 @@ class Results:
 
     Args:
         suite: the suite; folder: its folder.
-        numbers: one row per (task, method, metric): value, low, high, unit, provenance.
+        numbers: one row per (task, method, metric), of showers one per sample of decays too: value, low, high, note,
+            provenance.
         curves: SIC curves, one row per (cell, background efficiency).
         timings: one row per throughput measurement.
         comparisons: one row per timing of torch against ONNX Runtime.
@@ -87,7 +88,7 @@ def gather(suite: Suite, folder: Path) -> Results:
     timings = [row for cell in suite.timed() for row in _records(folder / cell.folder, "timing_*.json")]
     comparisons = [row for cell in suite.timed() for row in _records(folder / cell.folder, "compare_*.json")]
     place = ["suite", "window", "injection", "seed", "method"]
-    columns = [*place, "metric", "value", "low", "high", "note", *PROVENANCE]
+    columns = [*place, "sample", "metric", "value", "low", "high", "note", *PROVENANCE]
     tasks = list(_tasks(suite, folder))
     return Results(
         suite,
@@ -156,6 +157,15 @@ def _of_evaluation(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if grown is not None:
         note = f"{grown['events']} template events that were signal, against background"
         yield _row("signal_like_auc", grown["auc"], grown["error"], note)
+    shape = evaluation.get("closure_shape")
+    if shape is not None:
+        yield _row("closure_shape_auc", shape["auc"], shape["error"], f"{shape['events']} events a side")
+    for sample in evaluation.get("samples", []):
+        for key in ("auc", "matched_auc", "max_sic", "matched_max_sic"):
+            yield _row(f"shower_{key}", sample[key], note=f"{sample['events']} decays") | {"sample": sample["name"]}
+        for key in ("", "matched_"):
+            at = f"at background efficiency {sample[f'{key}achieved']:.3g}"
+            yield _row(f"shower_{key}sic", sample[f"{key}sic"], note=at) | {"sample": sample["name"]}
     for item in evaluation["excess"] or []:
         note = f"observed {item['observed']}, expected {item['expected']:.1f} +- {item['error']:.1f}"
         yield _row(f"excess_{item['efficiency']:g}", item["significance"], note=note)

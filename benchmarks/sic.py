@@ -1,7 +1,7 @@
 """Significance improvement characteristic: SIC = ε_S / √ε_B against the background efficiency of a cut on the score."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,23 @@ class Roc:
         """SIC at the given ε_B; NaN where statistics do not carry it."""
         return self.at(efficiency) / np.sqrt(efficiency)
 
+    def achieved(self, efficiency: float) -> tuple[float, float]:
+        """SIC of the loosest actual cut up to an ε_B, and the ε_B that it achieves.
+
+        Where equal scores leave none with `LEAST_PASSING` background events, that of the tightest cut which has them.
+        """
+        enough = np.flatnonzero(self.background * self.n_background >= LEAST_PASSING * (1 - 1e-9))
+        if not len(enough):
+            return float("nan"), float("nan")
+        below = enough[self.background[enough] <= efficiency * (1 + 1e-9)]
+        cut = below[-1] if len(below) else enough[0]
+        return float(self.signal[cut] / np.sqrt(self.background[cut])), float(self.background[cut])
+
+    @property
+    def area(self) -> float:
+        """The area under the curve."""
+        return float(np.trapezoid(self.signal, self.background)) if self.n_background else float("nan")
+
     def maximum(self) -> tuple[float, float]:
         """The largest SIC where 1/√(ε_B N_B) ≤ 0.2, and its ε_B; NaN with fewer than 25 background events."""
         allowed = self.background * self.n_background >= LEAST_PASSING * (1 - 1e-9)
@@ -47,18 +64,29 @@ class Roc:
         return float(values[best]), float(self.background[allowed][best])
 
 
-def roc(score: NDArray[np.floating], label: NDArray[np.integer]) -> Roc:
-    """The ROC curve of scores `[N]` (larger is more signal-like) with labels `[N]` (1 = signal)."""
-    return _Sorted(score, label).roc(np.ones(len(score)))
+def roc(score: NDArray[np.floating], label: NDArray[np.integer], weight: Array | None = None) -> Roc:
+    """The ROC curve of scores `[N]` (larger is more signal-like) with labels `[N]` (1 = signal) and weights `[N]`.
+
+    With weights, its number of background events is that of as many unweighted ones as fluctuate alike; the curve is
+    NaN where all events of a class have none.
+    """
+    ordered = _Sorted(score, label)
+    if weight is None:
+        return ordered.roc(np.ones(len(score)))
+    held = weight[label != 1]
+    if not (held.any() and weight[label == 1].any()):
+        return Roc(np.array([np.nan]), np.array([np.nan]), 0)
+    equivalent = held.sum() ** 2 / (held**2).sum()
+    return replace(ordered.roc(weight[ordered.order]), n_background=round(equivalent))
 
 
 class _Sorted:
     """Scores sorted once, for the many curves of a bootstrap."""
 
     def __init__(self, score: NDArray[np.floating], label: NDArray[np.integer]) -> None:
-        order = np.argsort(-score, kind="stable")
-        self.is_signal = (label == 1)[order]
-        self.last_of_equals = np.append(np.diff(score[order]) != 0, True)
+        self.order = np.argsort(-score, kind="stable")
+        self.is_signal = (label == 1)[self.order]
+        self.last_of_equals = np.append(np.diff(score[self.order]) != 0, True)
 
     def roc(self, weight: Array) -> Roc:
         """The curve with weights `[N]`, in the order of falling score."""
@@ -100,7 +128,7 @@ def summarise(score: NDArray[np.floating], label: NDArray[np.integer], seed: int
         maximum,
         float(spread[1]),
         at,
-        float(np.trapezoid(central.signal, central.background)),
+        central.area,
         central.sic(GRID),
     )
 

@@ -328,7 +328,7 @@ def _scan_cost_table(results: Results) -> Table:
 
 def _by_window(results: Results) -> Figure:
     suite = results.suite
-    middles = {name: sum(edges) / 2 for name, edges in suite.windows().items()}
+    middles = {name: sum(edges) / 2 for name, edges in suite.windows().items() if edges}
     injection = suite.timed()[0].injection
     panels = ["closure_auc", *(["sic_1e-3"] if suite.labelled else [])]
     figure = Figure(figsize=(5.2 * len(panels), 3.9))

@@ -11,13 +11,18 @@ import yaml
 
 from benchmarks import datasets, methods
 from benchmarks.datasets import hdf5
-from benchmarks.task import BACKGROUND_SPLIT, Recipe, injection_name, seed_name, window_name
+from benchmarks.task import BACKGROUND_SPLIT, WINDOWLESS, Range, Recipe, injection_name, make, seed_name, window_name
 from infer import events
 from infer.errors import BadInput
 
 T = TypeVar("T")
 
 SUITES = Path(__file__).with_name("suites")
+SOURCES = ("dijets", "hdf5", "lhco", "showers", "shower_files")  # of events, in the schema's order
+SHOWERS = ("showers", "shower_files")
+
+# Keys of suites of dijets alone, the first ones needed there.
+WINDOWED = ("mass_range", "windows", "injections", "validation_windows", "background_seeds", "excess", "data_events")
 
 DEFAULTS: dict[str, Any] = {
     "oversampling": 4,
@@ -75,23 +80,30 @@ class Suite:
         return self.content[key]
 
     @property
+    def showers(self) -> bool:
+        """Whether its events are calorimeter showers, which have neither mass windows nor injections."""
+        return self["dataset"]["source"] in SHOWERS
+
+    @property
     def labelled(self) -> bool:
-        """Whether signal is injected, and the truth known."""
-        return "injections" in self.content
+        """Whether the truth is known: signal is injected, or showers come in samples of their own."""
+        return "injections" in self.content or self.showers
 
     @property
     def folds(self) -> int:
         """Folds of the cross-fit, 0 for none."""
         return int(self.content["excess"]["folds"]) if self.content.get("excess") else 0
 
-    def windows(self) -> dict[str, tuple[float, float]]:
-        """Every window by name, validation windows too."""
+    def windows(self) -> dict[str, Range | None]:
+        """Every window by name, validation windows too; of showers the one place where windows would be."""
+        if self.showers:
+            return {WINDOWLESS: None}
         both = [*self["windows"], *self["validation_windows"]]
         return {window_name(window): (window[0], window[1]) for window in both}
 
     def injections(self) -> dict[str, int | None]:
         """Every injection by name."""
-        numbers: list[int | None] = [*self.content["injections"]] if self.labelled else [None]
+        numbers: list[int | None] = [*self.content.get("injections", [0] if self.showers else [None])]
         return {injection_name(number): number for number in numbers}
 
     def seeds(self, injection: str | None = None) -> dict[str, int]:
@@ -128,11 +140,23 @@ class Suite:
         window, seed = next(iter(self.windows())), next(iter(self.seeds(injection)))
         return [Cell(window, injection, seed, method) for method in self["methods"]]
 
+    def draw(self, window: str, injection: str, seed: str, out: Path) -> None:
+        """Draw the task of a cell; raises `BadInput` as `recipe` and the task's `make` do."""
+        if not self.showers:
+            make(self.dataset(), self.recipe(window, injection, seed), out)
+            return
+        from benchmarks.showers import task
+
+        section = self["dataset"]
+        files, identity = datasets.files(section, Path()), datasets.identity(section, Path())
+        task.make(section, files, identity, self._named("seed", seed, self.seeds()), out)
+
     def recipe(self, window: str, injection: str, seed: str) -> Recipe:
-        """How the task of a cell is drawn."""
+        """How the task of a cell with a mass window is drawn."""
         edges = self._named("window", window, self.windows())
         number = self._named("injection", injection, self.injections())
         chosen = self._named("seed", seed, self.seeds(injection))
+        assert edges is not None
         main = self["windows"][0]
         low, high = self["mass_range"]
         return Recipe(
@@ -211,17 +235,28 @@ def _check(content: Any, path: Path) -> None:
     error = errors[0]
     if error.context:  # a dataset section: complain about the source that was meant
         source = error.instance.get("source") if isinstance(error.instance, dict) else None
-        meant = {"dijets": 0, "hdf5": 1, "lhco": 2}.get(str(source))
-        if meant is None:
-            raise BadInput(f"{path}: dataset.source is '{source}'; choose one of dijets, hdf5, lhco")
+        if source not in SOURCES:
+            raise BadInput(f"{path}: dataset.source is '{source}'; choose one of {', '.join(SOURCES)}")
+        meant = SOURCES.index(source)
         error = next(inner for inner in error.context if inner.relative_schema_path[0] == meant)
     place = ".".join(str(step) for step in error.absolute_path) or "the suite"
     raise BadInput(f"{path}: {place}: {error.message}; `benchmarks/suites/schema.json` lists every key")
 
 
 def _check_sense(suite: Suite, path: Path) -> None:
+    for key in WINDOWED:
+        if suite.showers and suite.content.get(key):
+            raise BadInput(f"{path}: {key}: showers have no mass window and no injection; remove the key")
+        if not suite.showers and key not in suite.content and key in WINDOWED[:2]:
+            raise BadInput(f"{path}: the suite: '{key}' is missing; `benchmarks/suites/schema.json` lists every key")
     for name in suite["methods"]:
         entry = methods.get(name)
+        if entry.showers != suite.showers:
+            kind = ("dijets", "showers")
+            raise BadInput(
+                f"{path}: methods.{name}: a method for {kind[entry.showers]}, and the suite's events are "
+                f"{kind[suite.showers]}; remove it"
+            )
         if entry.shared:
             raise BadInput(
                 f"{path}: methods.{name}: a fit that methods share, not a method; its settings go to 'shared'"
@@ -237,6 +272,9 @@ def _check_sense(suite: Suite, path: Path) -> None:
         raise BadInput(
             f"{path}: 'injections' is missing; signal that comes apart from the data is not in them until injected"
         )
+    if suite.showers:
+        datasets.files(suite["dataset"], Path())
+        return
     low, high = suite["mass_range"]
     for window in [*suite["windows"], *suite["validation_windows"]]:
         if not low < window[0] < window[1] < high:
@@ -265,4 +303,11 @@ def _with_sample(suite: Suite, folder: Path, path: Path) -> Suite:
 
 
 def _absolute(section: dict[str, Any], base: Path) -> dict[str, Any]:
-    return {key: str((base / value).resolve()) if key in datasets.PARTS else value for key, value in section.items()}
+    """The section with the paths in it, wherever they stand, from the root."""
+
+    def resolved(key: str, value: Any) -> Any:
+        if key in (*datasets.PARTS, "test", "file"):
+            return str((base / value).resolve())
+        return [_absolute(each, base) for each in value] if key == "decays" and isinstance(value, list) else value
+
+    return {key: resolved(key, value) for key, value in section.items()}

@@ -4,6 +4,7 @@
 two references) and `test/` (labelled, never trained on) share no events. The labels of `data/` lie in `truth/`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ SIGNAL_SPLIT = {"data": 0.4, "reference": 0.3, "test": 0.3}
 
 # Fewer events than this in the window or in one sideband are an error in the suite, not a search.
 LEAST_EVENTS = 100
+
+WINDOWLESS = "showers"  # what folders and tables call the window of a task that has none
 
 Range = tuple[float, float]
 
@@ -209,18 +212,43 @@ class Task:
 
     Args:
         path: its file.
-        mass, features, units: column names and units.
-        window, mass_range: as in the recipe, in the mass unit.
+        mass: the column of the mass; of showers, that of the incident energy.
+        features: the numbers an event of each feature, by name.
+        units: of each column.
         attributes: everything else the file says of itself.
     """
 
     path: Path
     mass: str
-    features: tuple[str, ...]
+    features: dict[str, int]
     units: dict[str, str]
-    window: Range
-    mass_range: Range
     attributes: dict[str, Any]
+
+    @property
+    def width(self) -> int:
+        """Numbers an event of all features together."""
+        return sum(self.features.values())
+
+    @property
+    def windowed(self) -> bool:
+        """Whether there is a signal region in mass; a task of showers has none, and all its data are background."""
+        return "window" in self.attributes
+
+    @property
+    def window(self) -> Range:
+        """The signal region, in the mass unit; raises `BadInput` where there is none."""
+        return self._range("window")
+
+    @property
+    def mass_range(self) -> Range:
+        """The search's whole mass range, in the mass unit; raises `BadInput` where there is none."""
+        return self._range("mass_range")
+
+    def _range(self, name: str) -> Range:
+        if not self.windowed:
+            raise BadInput(f"{self.path}: a task of showers has no mass window; choose a method that needs none")
+        low, high = self.attributes[name]
+        return low, high
 
     @property
     def seed(self) -> int:
@@ -236,10 +264,10 @@ class Task:
         """What places the task in a grid: window, injection, seed, and the data it was drawn from."""
         keys = ("mass_range", "dataset", "dataset_sha256", "oversampling", "data_in_range")
         return {
-            "window": window_name(self.window),
+            "window": window_name(self.window) if self.windowed else WINDOWLESS,
             "injection": injection_name(self.attributes.get("injection")),
             "seed": seed_name(self.seed),
-            **{key: self.attributes[key] for key in keys},
+            **{key: self.attributes[key] for key in keys if key in self.attributes},
         }
 
     def events(self, group: str) -> Events:
@@ -251,12 +279,12 @@ class Task:
         labelled = group in ("reference", "test")
         names = [self.mass, *self.features] + (["label"] if labelled else [])
         columns = events.read(self.path, names, group)
-        table = np.stack([columns[name] for name in self.features], axis=1)
+        table = events.table(columns, list(self.features))
         return Events(columns[self.mass], table, columns["label"].astype(np.int8) if labelled else None)
 
     def inside(self, table: Events) -> NDArray[np.bool_]:
-        """Which events lie in the signal region."""
-        return events.in_window(table.mass, self.window)
+        """Which events lie in the signal region; all where there is none."""
+        return events.in_window(table.mass, self.window) if self.windowed else np.ones(len(table), dtype=bool)
 
 
 def read(path: str | Path) -> Task:
@@ -269,8 +297,8 @@ def read(path: str | Path) -> Task:
         if attributes.get("kind") != "task":
             raise BadInput(f"{path}: not a task file; `python -m benchmarks task` makes one")
         units = {name: str(data.attrs.get("unit", "")) for name, data in file["data"].items()}
-    window, mass_range = (tuple(attributes[name]) for name in ("window", "mass_range"))
-    return Task(Path(path), attributes["mass"], tuple(attributes["features"]), units, window, mass_range, attributes)
+        features = {name: math.prod(file["data"][name].shape[1:]) for name in attributes["features"]}
+    return Task(Path(path), attributes["mass"], features, units, attributes)
 
 
 def window_name(window: Sequence[float]) -> str:

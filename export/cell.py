@@ -59,7 +59,7 @@ def export_cell(fit_path: Path, task_path: Path, out: Path, cache: Path | None =
     """
     fit = saved.load(fit_path)
     task = tasks.read(task_path)
-    if task.attributes["dataset_sha256"] != fit.task["dataset_sha256"] or list(task.features) != list(fit.columns):
+    if task.attributes["dataset_sha256"] != fit.task["dataset_sha256"] or task.features != fit.columns:
         raise BadInput(f"{task_path}: is not the task that {fit_path} was fitted on")
     # Of an earlier export nothing may stay that this one does not vouch for.
     for path in (out / "check.npz", out / "export.json", *(out / f"{part.stem}.onnx" for part in parts(fit))):
@@ -114,7 +114,7 @@ def _export(
             return ports.run(source, {k: torch.from_numpy(v) for k, v in batch.items()}).numpy()
 
     gates.check_graph(model, path)
-    atol = gates.tolerances(double(feeds))
+    atol = gates.tolerances(double(feeds), getattr(source, "resolution", 0.0))
     _write(model, {**metadata, "parity": {}}, temporary)
     parity = gates.check_parity(Model(temporary), feeds, single, double, atol, path)
     _write(model, {**metadata, "parity": parity}, temporary)
@@ -139,7 +139,7 @@ def _export(
 
 def example(fit: Saved, task: tasks.Task, part: Part, size: int) -> Feeds:
     """Realistic inputs `[size, columns]` of a part: draws for a template, data of the window for a score."""
-    width = len(fit.columns)
+    width = fit.width
     if part.role == "template":
         assert isinstance(part.source, nn.Module)
         asked = ports.drawing(part.source, width, fit.method, fit.settings, task.seed)
@@ -156,11 +156,12 @@ def example(fit: Saved, task: tasks.Task, part: Part, size: int) -> Feeds:
 def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float | None) -> dict[str, Any]:
     """The file's metadata, all but its parity."""
     entry = catalogue.get(fit.method)
-    noise = [f"noise_{i}" for i in range(feeds["noise"].shape[1])] if "noise" in feeds else []
+    units = [task.units[name] for name in fit.columns]
     mass = {"columns": [task.mass], "units": [task.units[task.mass]]}
-    features = {"columns": list(fit.columns), "units": [task.units[name] for name in fit.columns]}
+    features = {"columns": list(fit.columns), "units": units, "widths": list(fit.columns.values())}
+    noise = feeds["noise"].shape[1] if "noise" in feeds else 0
     known = {
-        "noise": {"columns": noise, "units": [""] * len(noise)},
+        "noise": {"columns": ["noise"], "units": [""], "widths": [noise]},
         "condition": mass,
         "source": features,
         "source_condition": mass,
@@ -182,8 +183,8 @@ def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float
         "source": entry.source or "",
         "inputs": {name: known[name] for name in feeds},
         "outputs": {output: features if part.role == "template" else {"columns": [output], "units": [""]}},
-        "window": list(task.window),
-        "mass_range": list(task.mass_range),
+        "window": list(task.window) if task.windowed else None,
+        "mass_range": list(task.mass_range) if task.windowed else None,
         "injection": task.cell()["injection"],
         "seed": str(task.seed),
         "settings": settings,

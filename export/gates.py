@@ -63,9 +63,12 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from _nodes(attribute.g)
 
 
-def tolerances(exact: NDArray[np.float64]) -> list[float]:
-    """The absolute tolerance of each output column: a share of its spread over events `[N, columns]`."""
-    return [TOLERANCE * spread if spread > 0 else TOLERANCE for spread in exact.std(0).tolist()]
+def tolerances(exact: NDArray[np.float64], resolution: float = 0.0) -> list[float]:
+    """The absolute tolerance of each output column: a share of its spread over events `[N, columns]`.
+
+    Where that is less than the `resolution` that the module's output is of any use to, it is that.
+    """
+    return [max(TOLERANCE * spread if spread > 0 else TOLERANCE, resolution) for spread in exact.std(0).tolist()]
 
 
 def check_parity(
@@ -81,12 +84,13 @@ def check_parity(
         path: what the file will be called, for the message.
 
     Returns:
-        Tolerances, the largest differences in their units, and the float64 errors of both.
+        Tolerances, the largest differences in their units, the float64 errors of both, and `drift`: the largest
+        difference of the file from float64, in the output's unit.
 
     Raises:
         GateFailed: a difference beyond the tolerance, or an error that float32 rounding does not explain.
     """
-    worst, ours, theirs = 0.0, 0.0, 0.0
+    worst, ours, theirs, drift = 0.0, 0.0, 0.0, 0.0
     allowed = np.asarray(atol)
     for size in BATCHES:
         batch = {name: np.ascontiguousarray(values[:size]) for name, values in feeds.items()}
@@ -96,6 +100,7 @@ def check_parity(
         exact, torch_result = double(batch), single(batch)
         worst = max(worst, deviation(found, torch_result, allowed, TOLERANCE))
         ours = max(ours, deviation(found, exact, allowed, TOLERANCE))
+        drift = max(drift, float(np.abs(found - exact).max()))
         theirs = max(theirs, deviation(torch_result, exact, allowed, TOLERANCE))
     if worst > 1:
         raise GateFailed(f"{path}: differs from the fitted module by {worst:.3g} times the tolerance")
@@ -107,4 +112,5 @@ def check_parity(
         "against_torch": worst,
         "against_float64": ours,
         "torch_against_float64": theirs,
+        "drift": drift,
     }

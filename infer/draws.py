@@ -17,6 +17,7 @@ from infer import events
 from infer.errors import BadInput
 
 BLOCK = 1000
+TARGETS = ("target_mass", "target_energy")  # of dijets, and of showers: what a template's events are asked to have
 
 Feeds = dict[str, NDArray[np.float32]]
 
@@ -40,7 +41,7 @@ class Draws:
     Args:
         inputs: columns of each graph input by its name: `noise`, `condition`, `source`, `source_condition`,
             `anchor_low`, `anchor_high`.
-        target_mass: masses `[M]`, in the mass unit of the task; event i gets the mass i modulo M.
+        target_mass: masses `[M]`, in the mass unit of the task, or showers' energies; event i gets the one i modulo M.
         source: source events `[S, d]`, resampled with replacement; None where the method has none.
         source_mass: their masses `[S]`.
         seed: the draw seed.
@@ -123,11 +124,12 @@ def from_task(
         raise BadInput(f"seed {seed}: choose one from 0 to 2^63 - 1")
     with events.opened(path) as file:
         attributes: dict[str, Any] = dict(file.attrs)
-        if "target_mass" not in file or "window" not in attributes:
-            raise BadInput(
-                f"{path}: not a task file (no 'target_mass' or 'window'); `python -m benchmarks task` makes one"
-            )
-        target_mass = file["target_mass"][:].astype(np.float32)
+        target = next((name for name in TARGETS if name in file), None)
+        if target is None:
+            raise BadInput(f"{path}: not a task file (no '{TARGETS[0]}'); `python -m benchmarks task` makes one")
+        if "window" not in attributes and (source in ("sideband", "signal region") or "anchor_low" in inputs):
+            raise BadInput(f"{path}: has no mass window, and this template starts from one; give a task that has")
+        target_mass = file[target][:].astype(np.float32)
         group = {"sideband": "data", "signal region": "data", "simulation": "simulation", None: None}[source]
         if group is not None and group not in file:
             raise BadInput(f"{path}: this template needs '{group}' events as its source, and the task has none")
@@ -142,5 +144,5 @@ def from_task(
     keep = np.ones(len(columns[mass]), dtype=bool)
     if source in ("sideband", "signal region"):
         keep = events.in_window(columns[mass], attributes["window"]) == (source == "signal region")
-    table = np.stack([columns[name][keep] for name in features], axis=1)
+    table = events.table(columns, features)[keep]
     return Draws(inputs, target_mass, table, columns[mass][keep], seed, source == "signal region", beside)

@@ -186,9 +186,24 @@ def count(node: h5py.Group, columns: Sequence[str], path: str | Path) -> int:
 def write(group: h5py.Group, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str] | None = None) -> None:
     """Write columns of one length into an open group, each with its unit."""
     for name, values in columns.items():
-        data = group.create_dataset(name, data=values)
+        # Voxels are mostly zero.
+        packed = (
+            {"compression": "lzf", "chunks": (min(len(values), 1000), *values.shape[1:])} if values.ndim > 1 else {}
+        )
+        data = group.create_dataset(name, data=values, **packed)
         if units and name in units:
             data.attrs["unit"] = units[name]
+
+
+def table(columns: Columns, names: Sequence[str]) -> NDArray[np.float32]:
+    """Columns side by side `[N, width]`, wide ones with all their numbers."""
+    return np.column_stack([columns[name] for name in names])
+
+
+def split(values: NDArray[np.float32], widths: Mapping[str, int]) -> Columns:
+    """A table `[N, width]` as columns by name: `[N]` each, wide ones `[N, their width]`."""
+    parts = np.split(values, np.cumsum(list(widths.values()))[:-1], axis=1)
+    return {name: part if widths[name] > 1 else part[:, 0] for name, part in zip(widths, parts, strict=True)}
 
 
 def _reason(error: OSError) -> str:
@@ -211,11 +226,12 @@ class Stream:
 
     Args:
         path: the file to write.
-        columns: names; every column is float32 `[total]`.
+        columns: names; every column is float32 `[total]`, a wide one `[total, its width]`.
         total: number of events.
         chunk: events a chunk.
         identity: attributes of the finished file.
         units: unit of each column.
+        widths: numbers an event of wide columns; one of the others.
     """
 
     def __init__(
@@ -226,9 +242,11 @@ class Stream:
         chunk: int,
         identity: Mapping[str, Any],
         units: Mapping[str, str],
+        widths: Mapping[str, int] | None = None,
     ) -> None:
         self.path, self.columns, self.total, self.chunk = Path(path), tuple(columns), total, chunk
         self.identity, self.units = dict(identity), dict(units)
+        self.widths = {name: (widths or {}).get(name, 1) for name in columns}
         self.part = self.path.with_name(f".{self.path.name}.part")
         self.done_path = self.path.with_name(f".{self.path.name}.done")
         self.resumed = 0
@@ -267,7 +285,8 @@ class Stream:
                 plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
                 plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
                 plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-                space = h5py.h5s.create_simple((self.total,))
+                width = self.widths[name]
+                space = h5py.h5s.create_simple((self.total,) if width == 1 else (self.total, width))
                 plan.set_obj_track_times(False)  # so that equal content is equal bytes
                 data = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, dcpl=plan))
                 data.attrs["unit"] = self.units.get(name, "")
@@ -284,7 +303,7 @@ class Stream:
         with writable(self.path):
             for name in self.columns:
                 data = np.ascontiguousarray(columns[name], dtype="<f4").tobytes()
-                place = self._offsets[name] + 4 * index * self.chunk
+                place = self._offsets[name] + 4 * index * self.chunk * self.widths[name]
                 while data:
                     written = os.pwrite(self._data, data, place)
                     data, place = data[written:], place + written

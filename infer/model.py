@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infer import events
 from infer.errors import BadInput, in_one_line
 
 try:
@@ -41,10 +42,23 @@ STRUCTURED = frozenset(
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output of a graph: its columns, their names and units."""
+    """One input or output of a graph, `[N, width]`: its columns side by side, their names, units and widths.
+
+    A column is one number an event, or a wide one: the voxels of a shower.
+    """
 
     columns: tuple[str, ...]
     units: tuple[str, ...]
+    widths: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Numbers an event."""
+        return sum(self.widths)
+
+    def split(self, table: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """A table `[N, width]` as columns by name."""
+        return events.split(table, dict(zip(self.columns, self.widths, strict=True)))
 
 
 class Model:
@@ -90,11 +104,19 @@ class Model:
         return dict(zip(self.outputs, self.session.run(list(self.outputs), dict(feeds)), strict=True))
 
     def columns(self, outputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """Outputs as event columns `[N]`, by column name."""
+        """Outputs as event columns, by column name."""
         return {
-            column: outputs[name][:, index]
+            column: values
             for name, port in self.outputs.items()
-            for index, column in enumerate(port.columns)
+            for column, values in port.split(outputs[name]).items()
+        }
+
+    def widths(self) -> dict[str, int]:
+        """How many numbers an event each output column holds."""
+        return {
+            column: width
+            for port in self.outputs.values()
+            for column, width in zip(port.columns, port.widths, strict=True)
         }
 
     def units(self) -> dict[str, str]:
@@ -159,7 +181,12 @@ def _metadata(session: Any, path: str | Path) -> dict[str, Any]:
 
 
 def _ports(described: Mapping[str, Any]) -> dict[str, Port]:
-    return {name: Port(tuple(port["columns"]), tuple(port["units"])) for name, port in described.items()}
+    return {
+        name: Port(
+            tuple(port["columns"]), tuple(port["units"]), tuple(port.get("widths") or [1] * len(port["columns"]))
+        )
+        for name, port in described.items()
+    }
 
 
 def check(path: str | Path, provider: str = "cpu") -> dict[str, float]:

@@ -72,7 +72,7 @@ def score(
         for low in range(0, size, draws.BLOCK):
             block = slice(low, min(low + draws.BLOCK, size))
             feeds = {
-                name: np.stack([rows[column][block] for column in port.columns], axis=1)
+                name: events.table({column: rows[column][block] for column in port.columns}, port.columns)
                 for name, port in first.inputs.items()
             }
             found = np.concatenate([next(iter(model.run(feeds).values())) for model in models], axis=1)

@@ -76,13 +76,13 @@ def generate(
             parts.append(model.columns(model.run(feeds)) | {mass: feeds["condition"][:, 0]})
         return {name: np.concatenate([part[name] for part in parts])[:size] for name in columns}
 
-    with events.Stream(out, columns, count, chunk, identity, model.units()) as stream:
+    with events.Stream(out, columns, count, chunk, identity, model.units(), model.widths()) as stream:
         return stream.fill(make, threads, progress)
 
 
 def drawn(model: Model, task: str | Path, seed: int) -> draws.Draws:
     """The inputs of a template's graph on a task; raises `BadInput` as `draws.from_task` does."""
-    widths = {name: len(port.columns) for name, port in model.inputs.items()}
+    widths = {name: port.width for name, port in model.inputs.items()}
     margin = model.metadata["settings"].get("method", {}).get("anchor_margin")
     return draws.from_task(task, widths, model.metadata["source"] or None, seed, margin)
 
@@ -96,12 +96,13 @@ def compare(model: Model, expected: str | Path, made: str | Path) -> float:
     Raises:
         GateFailed: they differ by more; `made` is removed.
     """
-    names = [column for port in model.outputs.values() for column in port.columns]
+    (port,) = model.outputs.values()
+    names = port.columns
     ours, theirs = events.read(made, names), events.read(expected, names)
     if len(ours[names[0]]) != len(theirs[names[0]]):
         raise BadInput(f"{expected}: holds {len(theirs[names[0]])} events, {made} {len(ours[names[0]])}; make as many")
     parity = model.metadata["parity"]
-    atol = dict(zip(names, parity["atol"], strict=True))
+    atol = port.split(np.array([parity["atol"]]))
     worst = {name: deviation(ours[name], theirs[name], atol[name], parity["rtol"]) for name in names}
     name = max(worst, key=worst.__getitem__)
     if worst[name] > 1:

@@ -94,7 +94,7 @@ def _inputs(model: Model, task: str | Path, size: int) -> draws.Feeds:
     if not len(rows[names[0]]):
         raise BadInput(f"{task}: no events in 'data'")
     take = np.arange(size) % len(rows[names[0]])
-    return {name: np.stack([rows[c][take] for c in port.columns], axis=1) for name, port in model.inputs.items()}
+    return {name: events.table(rows, port.columns)[take] for name, port in model.inputs.items()}
 
 
 def _bound(model: Model, feeds: draws.Feeds) -> Call:
@@ -138,7 +138,7 @@ def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int
             with h5py.File(source, "w") as file:
                 rows = np.arange(count) % len(next(iter(inputs.values())))
                 for name, port in model.inputs.items():
-                    events.write(file, {c: inputs[name][rows, i] for i, c in enumerate(port.columns)})
+                    events.write(file, port.split(inputs[name][rows]))
 
         def once() -> float:
             start = time.perf_counter()

@@ -16,6 +16,10 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from benchmarks import datasets, task
+from benchmarks.showers import readers, simulation
+from benchmarks.showers import task as showers
+from benchmarks.showers.decays import Decay
+from benchmarks.showers.decays import decays as simulated
 from infer import errors
 
 ToyEvents = Callable[..., Path]
@@ -49,6 +53,25 @@ def small_task(dijets: datasets.Dataset, tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("small") / "task.h5"
     task.make(few, task.Recipe((2.3, 5.0), (3.3, 3.7), injection=600, seed=1), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def shower_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task of showers in files: 2,000 photons to fit, 1,000 to test, and χ of 5 GeV and of 5 MeV."""
+    folder = tmp_path_factory.mktemp("showers")
+    content: dict[str, Any] = {"source": "shower_files", "decays": []}
+    for name, count in (("data", 2000), ("test", 1000)):
+        readers.write(folder / f"{name}.h5", simulation.photons(count, 1, name))
+    decays = [Decay(5, depth=0.66), Decay(5, lifetime=1.0), Decay(0.005, depth=1.24), Decay(0.005, lifetime=1.0)]
+    for index, decay in enumerate(decays):
+        made = simulated(decay, 500, 1)
+        readers.write(folder / f"{index}.h5", made[made.voxels.any(axis=1)])
+        told = {"mass": decay.mass, "depth": decay.depth, "lifetime": decay.lifetime}
+        content["decays"].append({"file": f"{index}.h5", **{key: each for key, each in told.items() if each}})
+    content |= {"data": "data.h5", "test": "test.h5", "targets": 1000}
+    files, identity = datasets.files(content, folder), datasets.identity(content, folder)
+    showers.make(content, files, identity, 1, folder / "task.h5")
+    return folder / "task.h5"
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,8 @@ def fit_cell(
             template = draw_template(
                 fitted.modules["template"], task, method, the_settings, out / "template_torch.h5", the_device
             )
-            contrast = methods.Contrast(data.features[inside], template)
+            if "score" not in fitted.modules:
+                contrast = methods.Contrast(data.features[inside], template)
             # Row i, of the data as of the template, is left to the classifier of fold i modulo folds.
             for fold in range(folds):
                 seen = inside % folds != fold, np.arange(len(template)) % folds != fold
@@ -152,7 +153,7 @@ def draw_template(
     Returns:
         Its features `[N, d]`, one event for each target mass.
     """
-    drawn = draws.from_task(task.path, *ports.drawing(module, len(task.features), method, settings, task.seed))
+    drawn = draws.from_task(task.path, *ports.drawing(module, task.width, method, settings, task.seed))
     count = len(drawn.target_mass)
     parts, masses = [], []
     for index in range(-(-count // draws.BLOCK)):
@@ -161,10 +162,7 @@ def draw_template(
         feeds = {name: torch.from_numpy(values).to(device) for name, values in block.items()}
         parts.append(ports.run(module, feeds).cpu().numpy())
     template = np.concatenate(parts)[:count]
-    columns = {
-        task.mass: np.concatenate(masses)[:count],
-        **{name: template[:, i] for i, name in enumerate(task.features)},
-    }
+    columns = {task.mass: np.concatenate(masses)[:count], **events.split(template, task.features)}
     with events.new_file(out) as file:
         file.attrs.update({"kind": "template", "seed": task.seed, "count": count})
         events.write(file, columns, task.units)

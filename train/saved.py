@@ -25,7 +25,7 @@ class Saved:
 
     Args:
         method: its name; settings: its settings; needs: the settings of the shared fits it stands on.
-        columns: the names of the features.
+        columns: the numbers an event of each feature, by name.
         modules: by role.
         classifier_settings: of the classifiers below.
         task: what the task says of itself.
@@ -37,7 +37,7 @@ class Saved:
     method: str
     settings: Any
     needs: dict[str, Any]
-    columns: tuple[str, ...]
+    columns: dict[str, int]
     modules: dict[str, nn.Module]
     classifier_settings: ClassifierSettings
     task: dict[str, Any]
@@ -45,13 +45,18 @@ class Saved:
     folds: list[Classifier] = field(default_factory=list)
     fitted_range: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
+    @property
+    def width(self) -> int:
+        """Numbers an event of all features together."""
+        return sum(self.columns.values())
+
     def save(self, path: str | Path) -> None:
         """Write to `path`, atomically."""
         content = {
             "method": self.method,
             "settings": asdict(self.settings),
             "needs": {name: asdict(settings) for name, settings in self.needs.items()},
-            "columns": list(self.columns),
+            "columns": self.columns,
             "modules": {role: module.state_dict() for role, module in self.modules.items()},
             "classifier": _packed(self.classifier),
             "folds": [_packed(fold) for fold in self.folds],
@@ -73,7 +78,7 @@ def load(path: str | Path, device: torch.device | None = None) -> Saved:
         raise BadInput(f"{path}: no such file; `python -m train` writes it")
     try:
         content = torch.load(path, map_location=device or "cpu", weights_only=True)
-        method, columns = content["method"], tuple(content["columns"])
+        method, columns = content["method"], dict(content["columns"])
     except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError) as error:
         raise BadInput(f"{path}: not a fit of Sideband ({in_one_line(error)}); train it again") from error
     file = methods.load(method)
@@ -81,13 +86,14 @@ def load(path: str | Path, device: torch.device | None = None) -> Saved:
     needs = {
         name: settings_from(methods.load(name).Settings, given, str(path)) for name, given in content["needs"].items()
     }
-    modules = file.build(settings, len(columns), needs)
+    width = sum(columns.values())
+    modules = file.build(settings, width, needs)
     for role, module in modules.items():
         module.load_state_dict(content["modules"][role])
         module.to(device or "cpu").eval().requires_grad_(False)
     classifier_settings = settings_from(ClassifierSettings, content["classifier_settings"], str(path))
     classifiers = [
-        _unpacked(packed, len(columns), classifier_settings) for packed in (content["classifier"], *content["folds"])
+        _unpacked(packed, width, classifier_settings) for packed in (content["classifier"], *content["folds"])
     ]
     return Saved(
         method,

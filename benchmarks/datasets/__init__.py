@@ -99,7 +99,9 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
     """
     if config["source"] == "dijets":
         return {part: DIJETS / f"{part}.h5" for part in PARTS}
-    found = {part: base / config[part] for part in PARTS if part in config}
+    found = {part: base / config[part] for part in (*PARTS, "test") if part in config}
+    if config["source"] == "shower_files":
+        found |= {f"decays {index}": base / each["file"] for index, each in enumerate(config["decays"])}
     for part, path in found.items():
         if not path.is_file():
             hint = (
@@ -111,6 +113,13 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
 
 def identity(config: Mapping[str, Any], base: Path) -> str:
     """A digest of what the section says and of the files it names, wherever they lie."""
-    said = sorted((key, str(value)) for key, value in config.items() if key not in PARTS)
+    said = sorted((key, str(_without_file(value))) for key, value in config.items() if key not in (*PARTS, "test"))
     held = [(part, events.sha256(path)) for part, path in files(config, base).items()]
     return hashlib.sha256(repr((said, held)).encode()).hexdigest()
+
+
+def _without_file(value: Any) -> Any:
+    """Of a list of samples, each in a file, what is said of them."""
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        return [sorted((key, said) for key, said in each.items() if key != "file") for each in value]
+    return value

@@ -23,7 +23,12 @@ def test_entries_fit_together() -> None:
         assert set(entry.roles) <= {"template", "score", "density"}
         assert entry.source in (None, "sideband", "signal region", "simulation")
         assert not entry.everywhere or entry.shared
-        assert entry.variant == bool(entry.preset) == (entry.file in methods.CATALOGUE)
+        assert entry.variant == (entry.file in methods.CATALOGUE)
+        if entry.variant:
+            base = methods.CATALOGUE[entry.file]
+            assert entry.preset or entry.needs != base.needs
+            assert entry.showers == base.showers
+        assert all(methods.CATALOGUE[need].showers == entry.showers for need in entry.needs)
         if entry.source:
             assert "template" in entry.roles
     papers = [entry.paper for entry in [*methods.CATALOGUE.values(), *methods.ABSENT.values()] if entry.paper]

@@ -81,8 +81,9 @@ def test_equal_figures_are_equal_files(labelled_run: Run, tmp_path: Path) -> Non
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
 
 
-def test_every_method_has_a_colour_of_its_own() -> None:
-    names = [name for name, entry in methods.CATALOGUE.items() if not entry.shared]
+@pytest.mark.parametrize("showers", [False, True])
+def test_every_method_has_a_colour_of_its_own(showers: bool) -> None:
+    names = [name for name, entry in methods.CATALOGUE.items() if entry.showers == showers and not entry.shared]
     assert len({str(figures.colour(name)) for name in names}) == len(names)
 
 

@@ -67,6 +67,29 @@ def test_equal_scores_pass_together() -> None:
     np.testing.assert_allclose(half.signal, [0, 0.8, 1])
 
 
+def test_a_discrete_score_is_quoted_at_the_efficiency_it_achieves() -> None:
+    background = np.repeat([0.0, 1.0, 2.0], [98_000, 1960, 40])
+    signal = np.repeat([0.0, 1.0, 2.0], [50, 30, 20])
+    score = np.concatenate([background, signal])
+    curve = sic.roc(score, np.repeat([0, 1], [len(background), len(signal)]))
+    assert curve.achieved(1e-3) == pytest.approx((0.2 / np.sqrt(4e-4), 4e-4))
+    assert curve.achieved(1e-4) == pytest.approx((0.2 / np.sqrt(4e-4), 4e-4))  # none is tighter
+    assert curve.achieved(0.5) == pytest.approx((0.5 / np.sqrt(0.02), 0.02))
+    few = sic.roc(np.arange(20.0), np.repeat([0, 1], 10))
+    assert np.isnan(few.achieved(1e-3)).all()
+
+
+def test_weights_stand_for_as_many_events() -> None:
+    random = np.random.default_rng(1)
+    score, label = random.normal(size=4000), np.repeat([0, 1], 2000)
+    twice = np.where(np.arange(4000) < 1000, 2.0, 1.0)
+    repeated = sic.roc(np.concatenate([score[:1000], score]), np.concatenate([np.zeros(1000, int), label]))
+    weighted = sic.roc(score, label, twice)
+    assert weighted.area == pytest.approx(repeated.area, abs=1e-12)
+    assert weighted.n_background == round(3000**2 / 5000)
+    assert sic.roc(score, label).n_background == 2000
+
+
 def test_fewer_than_25_passing_background_events_are_no_number() -> None:
     for number, known in ((24_999, False), (25_000, True)):
         curve = sic.roc(*sample(np.linspace(0, 1, number), np.linspace(0, 1, 100)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks import datasets
 from benchmarks import suite as suites
 from benchmarks.datasets.hdf5 import DIJET_FEATURES
 from infer.errors import BadInput
@@ -56,7 +57,10 @@ def test_the_paper_s_suite_stops_without_its_files(tmp_path: Path, monkeypatch: 
 
 
 def test_shipped_suites_are_these() -> None:
-    assert {"smoke", "quick", "continuous", "solver", "scan", "fullscan", "accept", "paper"} == set(suites.names())
+    dijets = {"smoke", "quick", "continuous", "solver", "scan", "fullscan", "accept", "paper"}
+    showers = {"smoke_showers", "calorimeter", "fullcalorimeter"}
+    assert dijets | showers == set(suites.names())
+    assert {name for name in suites.names() if name != "paper" and suites.load(name).showers} == showers
     scan = suites.load("scan")
     assert [sum(edges) / 2 for edges in scan.windows().values()] == pytest.approx(np.arange(3.1, 3.95, 0.1))
     assert len(scan.seeds("n0")) >= 5
@@ -64,6 +68,77 @@ def test_shipped_suites_are_these() -> None:
     assert len(suites.load("accept")["seeds"]) >= 8
     assert suites.load("quick")["seeds"] == [1, 2, 3]
     assert 0 in suites.load("quick")["injections"]
+
+
+SHOWERS: dict[str, Any] = {
+    "about": "showers",
+    "dataset": {"source": "showers", "photons": 2000},
+    "seeds": [1, 2],
+    "methods": {"caloflow": {}, "shower_supervised": {}},
+}
+
+
+def test_showers_have_neither_windows_nor_injections(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(SHOWERS))
+    suite = suites.load(path)
+    assert (suite.showers, suite.labelled, suite.folds) == (True, True, 0)
+    assert (suite.windows(), suite.injections()) == ({"showers": None}, {"n0": 0})
+    assert suite.shared() == ["shower_classifier", "shower_flow"]
+    assert [cell.folder for cell in suite.timed()] == ["showers/n0/s1/caloflow", "showers/n0/s1/shower_supervised"]
+    suite.save(tmp_path / "suite.json")
+    assert suites.load(tmp_path / "suite.json").content == suite.content
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"windows": [[3.3, 3.7]]}, "windows: showers have no mass window and no injection; remove the key"),
+        ({"injections": [500]}, "injections: showers have no mass window"),
+        ({"excess": {}}, "excess: showers have no mass window"),
+        ({"methods": {"cathode": {}}}, "methods.cathode: a method for dijets, and the suite's events are showers"),
+        ({"dataset": {"source": "showers", "photons": 10}}, "dataset.photons: 10 is less than the minimum of 1000"),
+        ({"dataset": {"source": "showers", "masses": [-1]}}, "dataset.masses.0: -1 is less than or equal to"),
+        (
+            {
+                "dataset": {
+                    "source": "shower_files",
+                    "data": "g.h5",
+                    "test": "g.h5",
+                    "decays": [{"file": "x", "mass": 5}],
+                }
+            },
+            "g.h5: no such file",
+        ),
+    ],
+)
+def test_mistakes_in_suites_of_showers(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(SHOWERS | changes))
+    with pytest.raises(BadInput) as refused:
+        suites.load(path)
+    assert message in str(refused.value)
+
+
+def test_dijets_need_a_window_and_no_method_for_showers(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="'windows' is missing"):
+        suites.load(written(tmp_path / "mine.yaml", windows=...))
+    with pytest.raises(BadInput, match=r"methods\.caloflow: a method for showers, and the suite's events are dijets"):
+        suites.load(written(tmp_path / "mine.yaml", methods={"caloflow": {}}))
+
+
+def test_the_digest_of_showers_in_files_follows_their_content(tmp_path: Path) -> None:
+    section: dict[str, Any] = {"source": "shower_files", "decays": [{"file": "5.h5", "mass": 5, "lifetime": 1}]}
+    section |= {"data": "g.h5", "test": "t.h5"}
+    digests = []
+    for folder, content in (("one", "a"), ("other", "a"), ("third", "b")):
+        (tmp_path / folder).mkdir()
+        for name in ("g.h5", "t.h5", "5.h5"):
+            (tmp_path / folder / name).write_text(content)
+        digests.append(datasets.identity(section, tmp_path / folder))
+    heavier = {**section, "decays": [{"file": "5.h5", "mass": 4, "lifetime": 1}]}
+    assert digests[0] == digests[1] != digests[2]
+    assert datasets.identity(heavier, tmp_path / "one") != digests[0]
 
 
 def test_defaults_and_names(tmp_path: Path) -> None:

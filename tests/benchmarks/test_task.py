@@ -206,7 +206,7 @@ def test_read_back(tmp_path: Path) -> None:
     path = tmp_path / "task.h5"
     task.make(toy(), RECIPE, path)
     read = task.read(path)
-    assert (read.mass, read.features, read.window, read.mass_range) == ("m", ("number", "x"), WINDOW, RANGE)
+    assert (read.mass, read.features, read.window, read.mass_range) == ("m", {"number": 1, "x": 1}, WINDOW, RANGE)
     assert read.units == {"m": "TeV", "number": "", "x": ""}
     assert (read.seed, read.labelled) == (1, True)
     cell = read.cell()

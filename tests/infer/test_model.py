@@ -14,8 +14,11 @@ from tests.infer import graphs
 def test_a_file_says_what_it_is_and_runs(tmp_path: Path) -> None:
     found = Model(graphs.template(tmp_path / "template.onnx"))
     assert (found.role, found.provider, found.metadata["window"]) == ("template", "cpu", [3.3, 3.7])
-    assert found.inputs == {"noise": Port(("noise_0", "noise_1"), ("", "")), "condition": Port(("m",), ("TeV",))}
-    assert found.outputs == {"features": Port(("x", "y"), ("TeV", ""))}
+    assert found.inputs == {
+        "noise": Port(("noise_0", "noise_1"), ("", ""), (1, 1)),
+        "condition": Port(("m",), ("TeV",), (1,)),
+    }
+    assert found.outputs == {"features": Port(("x", "y"), ("TeV", ""), (1, 1))}
     assert found.units() == {"noise_0": "", "noise_1": "", "m": "TeV", "x": "TeV", "y": ""}
     noise = np.float32([[1, 0], [0, 1], [2, 2]])
     condition = np.float32([[3.4], [3.5], [3.6]])

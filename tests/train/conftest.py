@@ -46,14 +46,15 @@ def new_run(tmp_path: Path) -> NewRun:
 
 @pytest.fixture(scope="session")
 def fit_of() -> FitOf:
-    """Fits a method as the smoke suite would, after the shared fits it stands on; returns model.pt."""
-    smoke = suite.load("smoke")
+    """Fits a method as its smoke suite would, after the shared fits it stands on; returns model.pt."""
+    suites = {False: suite.load("smoke"), True: suite.load("smoke_showers")}
 
     def fit(method: str, task: Path, out: Path) -> Path:
         needs = {name: fit(name, task, out) for name in methods.get(method).needs}
         if not (out / method / "model.pt").exists():
-            settings = smoke.settings(method)
-            fit_cell(method, task, out / method, settings, smoke["classifier"], needs, folds=2)
+            smoke = suites[methods.get(method).showers]
+            folds = 0 if smoke.showers else 2
+            fit_cell(method, task, out / method, smoke.settings(method), smoke["classifier"], needs, folds)
         return out / method / "model.pt"
 
     return fit
@@ -62,11 +63,16 @@ def fit_of() -> FitOf:
 @pytest.fixture(scope="session")
 def unlabelled_task(small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small task as somebody without the truth would have it."""
-    path = tmp_path_factory.mktemp("unlabelled") / "task.h5"
-    path.write_bytes(small_task.read_bytes())
+    return without_truth(small_task, tmp_path_factory.mktemp("unlabelled") / "task.h5")
+
+
+def without_truth(task: Path, path: Path) -> Path:
+    """Write a copy of a task without its labels to `path`."""
+    path.write_bytes(task.read_bytes())
     with h5py.File(path, "a") as file:
-        for group in ("truth", "reference", "test"):
+        for group in {"truth", "reference", "test"} & set(file):
             del file[group]
-        for name in ("injection", "signal_in_window", "background_in_window", "significance"):
+        told = {"injection", "signal_in_window", "background_in_window", "significance", "samples"}
+        for name in told & set(file.attrs):
             del file.attrs[name]
     return path

@@ -12,7 +12,7 @@ from benchmarks import datasets, task
 from benchmarks.methods import CATALOGUE
 from infer import events
 from infer.errors import BadInput
-from tests.train.conftest import FitOf, NewRun
+from tests.train.conftest import FitOf, NewRun, without_truth
 from tests.train.fits import same
 from train import methods, ports, saved
 from train.cell import fit_cell
@@ -25,10 +25,23 @@ METHODS = [name for name, entry in CATALOGUE.items() if not entry.shared]
 
 
 @pytest.fixture(scope="session")
-def fits(fit_of: FitOf, small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every method of the catalogue fitted on the small task: model.pt by name."""
+def tasks(small_task: Path, shower_task: Path) -> dict[str, Path]:
+    """The task of each method of the catalogue."""
+    return {name: shower_task if entry.showers else small_task for name, entry in CATALOGUE.items()}
+
+
+@pytest.fixture(scope="session")
+def fits(fit_of: FitOf, tasks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every method of the catalogue fitted on its small task: model.pt by name."""
     out = tmp_path_factory.mktemp("fits")
-    return {name: fit_of(name, small_task, out) for name in CATALOGUE}
+    return {name: fit_of(name, tasks[name], out) for name in CATALOGUE}
+
+
+@pytest.fixture(scope="session")
+def blind(unlabelled_task: Path, shower_task: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same tasks as somebody without the truth would have them."""
+    showers = without_truth(shower_task, tmp_path_factory.mktemp("unlabelled") / "task.h5")
+    return {name: showers if entry.showers else unlabelled_task for name, entry in CATALOGUE.items()}
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -54,22 +67,23 @@ def test_a_fit_has_the_roles_of_the_catalogue(name: str, fits: dict[str, Path]) 
         return
     roles = [*fit.modules, *(["score"] if fit.classifier is not None else [])]
     assert sorted(roles) == sorted(entry.roles)
-    assert len(fit.folds) == (2 if "template" in entry.roles else 0)
+    assert ("score" in fit.modules) == entry.own_score
+    assert len(fit.folds) == (2 if "template" in entry.roles and not entry.showers else 0)
     for role, module in fit.modules.items():
-        wanted = ports.inputs(module, 5)
+        wanted = ports.inputs(module, fit.width)
         assert ("source" in wanted) == (entry.source is not None)
         feeds = {key: torch.rand(7, width) for key, width in wanted.items()}
         result = ports.run(module, feeds)
-        assert result.shape == (7, 5 if role == "template" else 1)
+        assert result.shape == (7, fit.width if role == "template" else 1)
         assert torch.isfinite(result).all()
 
 
 @pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if not (entry.truth or entry.variant)])
 def test_only_references_read_the_truth(
-    name: str, fits: dict[str, Path], fit_of: FitOf, unlabelled_task: Path, tmp_path_factory: pytest.TempPathFactory
+    name: str, fits: dict[str, Path], fit_of: FitOf, blind: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Without any truth in the file the fit is bitwise the same; so it is deterministic too."""
-    again = fit_of(name, unlabelled_task, tmp_path_factory.getbasetemp() / "blind")
+    again = fit_of(name, blind[name], tmp_path_factory.getbasetemp() / "blind")
     one, other = (torch.load(path, weights_only=True) for path in (fits[name], again))
     del one["task"], other["task"]
     assert same(one, other)
@@ -77,12 +91,12 @@ def test_only_references_read_the_truth(
 
 @pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry.truth])
 def test_references_are_deterministic_and_refuse_a_task_without_truth(
-    name: str, fits: dict[str, Path], fit_of: FitOf, small_task: Path, unlabelled_task: Path, tmp_path: Path
+    name: str, fits: dict[str, Path], fit_of: FitOf, tasks: dict[str, Path], blind: dict[str, Path], tmp_path: Path
 ) -> None:
-    again = fit_of(name, small_task, tmp_path)
+    again = fit_of(name, tasks[name], tmp_path)
     assert same(*(torch.load(path, weights_only=True) for path in (fits[name], again)))
     with pytest.raises(BadInput, match=f"'{name}' is a reference"):
-        fit_cell(name, unlabelled_task, tmp_path / "refused", {}, {}, {})
+        fit_cell(name, blind[name], tmp_path / "refused", {}, {}, {})
     assert not (tmp_path / "refused").exists()
 
 

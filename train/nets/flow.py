@@ -47,9 +47,9 @@ def rational_quadratic_spline(
     because `searchsorted` does not export.
     """
     bins = (parameters.shape[1] + 1) // 3
-    members, _, features, events = parameters.shape
+    members, _, features, _ = parameters.shape
     # Widths and heights side by side on an axis of their own: [M, 2, K, d, N].
-    free = parameters[:, : 2 * bins].reshape(members, 2, bins, features, events)
+    free = parameters[:, : 2 * bins].reshape(members, 2, bins, features, -1)
     # Spelled out: ONNX Runtime's Softmax on an inner axis costs as much as all the rest of the spline.
     powers = torch.exp(free - free.amax(2, keepdim=True))
     sizes = least + powers * ((1 - least * bins) / powers.sum(2, keepdim=True))

@@ -1,0 +1,135 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.showers.geometry import STARTS, THRESHOLD, VOXELS, layer_energies
+from train.nets import shower
+from train.nets.autoregressive import AutoregressiveSettings
+from train.nets.shower import ShowerFlow, ShowerSettings
+
+SETTINGS = ShowerSettings(
+    AutoregressiveSettings(2, 12, bins=4, bound=9.0, least=1e-3), AutoregressiveSettings(2, 16, bins=4, bound=9.0)
+)
+
+
+@pytest.fixture(scope="module")
+def flow() -> ShowerFlow:
+    torch.manual_seed(1)
+    model = ShowerFlow(SETTINGS).double()
+    with torch.no_grad():
+        for part in (model.layers, model.voxels):
+            for block in part.blocks:
+                block.out.normal_(0, 0.02)
+                block.bias.normal_(0, 0.02)
+        model.response.fill_(-1.7)
+        model.spread.fill_(0.1)
+    return model.eval().requires_grad_(False)
+
+
+def showers(events: int = 5) -> torch.Tensor:
+    """Voxels in MeV, a fifth of them hit."""
+    random = torch.Generator().manual_seed(2)
+    energy = torch.exp(torch.randn(events, VOXELS, generator=random, dtype=torch.float64))
+    hit = torch.rand(events, VOXELS, generator=random) < 0.2
+    return torch.where(hit, energy + THRESHOLD, 0.0)
+
+
+def test_layers_are_those_of_the_geometry(flow: ShowerFlow) -> None:
+    found = flow.deposited(showers().T).T
+    np.testing.assert_allclose(found.numpy(), layer_energies(showers().numpy()), rtol=1e-6)
+
+
+def test_the_density_is_one_in_the_logarithm_of_each_energy(flow: ShowerFlow) -> None:
+    """Against autograd: the map from ln of hit voxels to latents, through coding and flow, layer energies held."""
+    x = showers(1).T
+    layers = flow.deposited(x)
+    hit = x[:, 0] > 0
+    noise = torch.zeros_like(x)
+
+    def latent(logarithms: torch.Tensor) -> torch.Tensor:
+        voxels = torch.zeros(VOXELS, dtype=torch.float64).masked_scatter(hit, logarithms.exp())[:, None]
+        coded, _ = shower._coded(voxels, flow.layer_of.double().T @ layers, noise)
+        for block in flow.voxels.blocks:
+            coded, _ = block(coded, shower._layers(layers))
+        return coded[:, 0]
+
+    logarithms = x[hit, 0].log()
+    z = latent(logarithms)
+    # Of what holds no energy the noise is the variable.
+    jacobian = torch.zeros(VOXELS, VOXELS, dtype=torch.float64)
+    jacobian[:, hit] = torch.autograd.functional.jacobian(latent, logarithms)
+    coded, _ = shower._coded(x, flow.layer_of.double().T @ layers, noise)
+    for block in flow.voxels.blocks:
+        step = torch.autograd.functional.jacobian(
+            lambda v, block=block: block(v[:, None], shower._layers(layers))[0][:, 0], coded[:, 0]
+        )
+        jacobian[:, ~hit] = step @ (jacobian[:, ~hit] if block is not flow.voxels.blocks[0] else torch.eye(
+            VOXELS, dtype=torch.float64)[:, ~hit])  # fmt: skip
+        coded, _ = block(coded, shower._layers(layers))
+    expected = torch.linalg.slogdet(jacobian)[1] - 0.5 * (z * z).sum() - 0.5 * VOXELS * math.log(2 * math.pi)
+    expected = expected + int((~hit).sum()) * shower.BLANK
+    assert float(flow.log_voxels(x, layers, noise)) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_units_do_not_matter_where_nothing_is_clamped(flow: ShowerFlow) -> None:
+    """A density in logarithms: the same share of hits at twice the energies is as likely, given the same conditions."""
+    x = showers(3).T
+    layers = flow.deposited(x)
+    noise = torch.zeros_like(x)
+    one, two = (shower._coded(k * x, k * (flow.layer_of.double().T @ layers), noise) for k in (1.0, 2.0))
+    for first, second in zip(one, two, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_sampled_showers_have_their_layers_energies_and_no_voxel_below_half_the_threshold(flow: ShowerFlow) -> None:
+    random = torch.Generator().manual_seed(3)
+    noise = torch.randn(200, VOXELS + shower.LAYER_INPUTS, generator=random, dtype=torch.float64)
+    energy = torch.linspace(1, 100, 200, dtype=torch.float64)
+    made = flow.sample(noise, energy)
+    assert made.shape == (200, VOXELS)
+    assert torch.isfinite(made).all()
+    assert (made >= 0).all()
+    assert (made.sum(1) <= 1.3 * 1000 * energy * math.exp(-1.7 + 0.5)).all()
+    first = made[:, : STARTS[1]]
+    torch.testing.assert_close(first.sum(1), flow.deposited(made.T)[0])
+
+
+def test_what_is_sampled_is_scored_at_the_noise_that_made_it(flow: ShowerFlow) -> None:
+    """Voxels above the threshold come back from the density's own latents."""
+    noise = torch.randn(20, VOXELS, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    layers = torch.tensor([[50.0], [400.0], [3.0]], dtype=torch.float64).expand(-1, 20)
+    coded = flow.voxels.sample(noise.T, shower._layers(layers))
+    back = coded
+    for block in flow.voxels.blocks:
+        back, _ = block(back, shower._layers(layers))
+    torch.testing.assert_close(back, noise.T, atol=1e-7, rtol=0)
+    share = shower._share(coded)
+    again, _ = shower._coded(share * 100.0, torch.full_like(share, 100.0), coded)
+    seen = coded > shower.FIRST
+    torch.testing.assert_close(again[seen], coded[seen], atol=1e-9, rtol=0)
+
+
+def test_the_energy_is_reconstructed_from_what_is_deposited(flow: ShowerFlow) -> None:
+    x = showers(4)
+    *_, energy = flow.log_parts(x)
+    torch.testing.assert_close(energy, x.sum(1) / 1000 * math.exp(1.7))
+    given = flow.log_parts(x, energy)
+    found = flow.log_parts(x)
+    torch.testing.assert_close(given[0], found[0])
+
+
+def test_typical_likelihoods_have_mean_0_and_deviation_1(flow: ShowerFlow) -> None:
+    many = showers(400) * torch.linspace(0.5, 5, 400, dtype=torch.float64)[:, None]
+    flow.fit_typical(many)
+    layers, voxels, energy = flow.log_parts(many)
+    found = flow.standardised(layers + voxels, energy)
+    assert float(found.mean()) == pytest.approx(0, abs=0.1)
+    assert float(found.std()) == pytest.approx(1, abs=0.15)
+
+
+def test_the_threshold_has_no_step() -> None:
+    at = torch.tensor([0.0, 0.4, 0.5, 0.75, 1.0, 1.5]) * THRESHOLD
+    expected = torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0, 1.5]) * THRESHOLD
+    torch.testing.assert_close(shower._above_threshold(at), expected)
