@@ -36,9 +36,10 @@ def from_module(
 ) -> onnx.ModelProto:
     """Trace a module with torch's exporter, or put its weights into the graph of one of the same shape.
 
-    Tracing takes tens of seconds and depends on the shape alone, and a grid exports many modules of one shape. The
-    second of them is traced as well, to prove that it is the first with other weights: a constant worked out from
-    weights while tracing would stay the first one's. Where it is not, each is traced.
+    Tracing takes tens of seconds and depends on the shape alone, and a grid exports many modules of one shape. One with
+    other weights than the first is traced as well, to prove that it is the first with those replaced: a constant worked
+    out from weights while tracing would stay the first one's. Only weights that have differed are proven, as windows
+    may share some and seeds others. Where the proof fails, each module is traced.
 
     Args:
         module: takes `[N, columns]` tensors by name, gives one.
@@ -52,25 +53,37 @@ def from_module(
     shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     key = repr((identity, output, list(example), shapes, torch.__version__, onnx.__version__))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
-    shared = onnx.load(path) if path.exists() else None
-    told: dict[str, Any] = {"proven": False}
-    if shared is not None:
-        told = json.loads(shared.metadata_props[0].value)
-        shared = _with_weights(shared, told["places"], module)
-        if told["proven"]:
-            return shared
+    digests = _digests(module)
+    if not path.exists():
+        model = _traced(module, example, output)
+        _keep(path, model, {"digests": digests, "places": _places(model, module), "proven": []})
+        return model
+    kept = onnx.load(path)
+    told = json.loads(kept.metadata_props[0].value)
+    changed = {name for name, digest in digests.items() if told["digests"][name] != digest}
+    shared = _with_weights(kept, told["places"], module)
+    if changed <= set(told["proven"]):  # none at all, say: another window of the same fit
+        return shared
     model = _traced(module, example, output)
-    if shared is None:
-        told["places"] = _places(model, module)
-    elif told["places"] and shared.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True):
-        told["proven"] = True
+    if told["places"] and shared.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True):
+        # What differs now has been replaced, and what was proven before need not have differed.
+        _keep(path, model, {**told, "digests": digests, "proven": sorted({*told["proven"], *changed})})
     else:
-        told["places"] = {}
+        _keep(path, model, {"digests": digests, "places": {}, "proven": []})
+    return model
+
+
+def _keep(path: Path, model: onnx.ModelProto, told: dict[str, Any]) -> None:
     kept = onnx.ModelProto.FromString(model.SerializeToString())
     kept.metadata_props.add(key="shared", value=json.dumps(told))
     with events.atomic(path) as temporary:
         onnx.save(kept, temporary)
-    return model
+
+
+def _digests(module: nn.Module) -> dict[str, str]:
+    """A digest of each weight."""
+    state = module.state_dict()
+    return {name: hashlib.sha256(tensor.cpu().numpy().tobytes()).hexdigest()[:16] for name, tensor in state.items()}
 
 
 def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str]:

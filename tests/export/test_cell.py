@@ -132,8 +132,6 @@ def test_a_failing_gate_leaves_no_file_that_looks_good(
 ) -> None:
     (cached,) = (cell.parent / "graphs").glob("*.onnx")
     traced = onnx.load(cached)
-    (entry,) = traced.metadata_props
-    entry.value = json.dumps({**json.loads(entry.value), "proven": True})  # else it would be traced again
     spoil(traced)
     onnx.save(traced, cached)
     done = command("export", "cell", cell / "model.pt", "--task", small_task, "--cache", cell.parent / "graphs")

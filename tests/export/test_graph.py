@@ -104,11 +104,40 @@ def test_a_cached_graph_with_other_weights_is_the_one_traced_anew(
         graph.from_module(other, EXAMPLE, "score", tmp_path, "another toy")
 
 
+def test_the_same_weights_again_are_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows share a fit: what is worked out from its weights is then the same, and not so for the next draw's."""
+    for module in (Folding(1), Folding(1), Folding(2), Folding(2), Folding(3)):
+        found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
+        expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
+        np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
+    monkeypatch.delattr(graph, "_traced")
+    graph.from_module(Folding(3), EXAMPLE, "score", tmp_path, "toy")  # needs no tracing
+
+
+def test_only_weights_that_have_differed_are_proven(tmp_path: Path) -> None:
+    def with_scale(seed: int, scale: float) -> Small:
+        module = FoldingScale(seed)
+        module.scale.fill_(scale)
+        return module
+
+    for module in (with_scale(1, 1.5), with_scale(2, 1.5), with_scale(3, 1.5), with_scale(4, 2.5)):
+        found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
+        expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
+        np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
+
+
 class Folding(Small):
     """Works something out from its weights alone, which the exporter does once and for all."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return super().forward(features) + self.second(torch.ones(1, 4))
+
+
+class FoldingScale(Small):
+    """Works something out from one of its weights alone."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return super().forward(features) + self.scale.square().sum()
 
 
 def test_weights_that_are_worked_in_are_not_replaced_but_traced(tmp_path: Path) -> None:
