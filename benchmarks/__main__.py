@@ -1,4 +1,4 @@
-"""python -m benchmarks run|report|generate|describe|validate|download|task|control|evaluate."""
+"""python -m benchmarks run|report|generate|showers|describe|validate|download|task|control|evaluate."""
 
 import argparse
 from pathlib import Path
@@ -48,6 +48,14 @@ def main() -> int:
     generate.add_argument("--width", type=float, help="of the resonance [TeV] (a hundredth of its mass)")
     generate.add_argument("--prongs", type=int, choices=(2, 3), help="of each signal jet (2)")
     generate.add_argument("--shower", choices=tuple(SIMULATIONS), help="of the simulation (alphas)")
+
+    showers = commands.add_parser("showers", help="simulate calorimeter showers, with figures")
+    showers.add_argument("--events", type=int, default=10_000, help="showers (default 10,000)")
+    showers.add_argument("--mass", type=float, help="of chi -> gamma gamma [GeV]; single photons without it")
+    showers.add_argument("--depth", type=float, help="where chi decays [m]; the calorimeter begins at 1.00")
+    showers.add_argument("--lifetime", type=float, help="of chi [ns], in place of a depth")
+    showers.add_argument("--seed", type=int, default=1, help="equal seeds give equal showers (default 1)")
+    showers.add_argument("--out", type=Path, default=Path("data/showers.h5"), help="file (default data/showers.h5)")
 
     describe = commands.add_parser("describe", help="what files of events hold, with figures")
     describe.add_argument("files", type=Path, nargs="+", help="events files, or folders of them")
@@ -150,6 +158,31 @@ def _generate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _showers(arguments: argparse.Namespace) -> int:
+    from benchmarks import style
+    from benchmarks.showers import figures, readers, simulation
+    from benchmarks.showers.decays import Decay, decays
+
+    if arguments.events < 1:
+        raise BadInput(f"--events {arguments.events}: at least one shower is needed")
+    if arguments.mass is None and (arguments.depth is not None or arguments.lifetime is not None):
+        raise BadInput(
+            "--depth, --lifetime: of chi, whose --mass [GeV] is missing; without them, photons are simulated"
+        )
+    if arguments.mass is None:
+        name, made = "photons", simulation.photons(arguments.events, arguments.seed)
+    else:
+        decay = Decay(arguments.mass, arguments.depth, arguments.lifetime)
+        name, made = decay.name, decays(decay, arguments.events, arguments.seed)
+    seen = made[made.voxels.any(axis=1)]
+    readers.write(arguments.out, seen)
+    for stem, figure in figures.describe({name: seen}).items():
+        style.save(figure, arguments.out.with_suffix("") / stem)
+    left = f"; {len(made) - len(seen)} left no energy" if len(seen) < len(made) else ""
+    print(f"{arguments.out}: {len(seen)} showers of {name}{left}; figures in {arguments.out.with_suffix('')}")
+    return 0
+
+
 def _describe(arguments: argparse.Namespace) -> int:
     from benchmarks import describe
 
@@ -214,6 +247,7 @@ COMMANDS = {
     "report": _report,
     "download": _download,
     "generate": _generate,
+    "showers": _showers,
     "describe": _describe,
     "validate": _validate,
     "task": _task,

@@ -261,7 +261,8 @@ def against_torch(results: Results) -> Figure | None:
         axes.set_xlabel("events in one call")
         axes.set_title(f"{threads} thread{'s' if int(str(threads)) > 1 else ''}", fontsize=10)
     panels[0].set_ylabel("ONNX Runtime / torch")
-    panels[0].legend(fontsize=8, frameon=False, title="over eager; dotted: over compiled", title_fontsize=8)
+    look = {"fontsize": 8, "frameon": False, "title": "over eager; dotted: over compiled", "title_fontsize": 8}
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", **look)
     return figure
 
 

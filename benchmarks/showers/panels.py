@@ -24,7 +24,7 @@ LABEL = "matched AUC"
 CELL = 2 * HALF_WIDTH / LAYERS[0][1]  # mm, the finest pitch of all
 MOLIERE = 10 * CALORIMETER.moliere_radius  # mm
 WITHIN = 3  # how much more room a figure gives to the calorimeter than to the flight in front of it
-FAINT = 0.35  # |AUC - 0.5| from which the map is dark, and numbers on it are white
+FAINT = 0.3  # |AUC - 0.5| from which the map is dark, and numbers on it are white
 
 
 def decays(results: Results) -> list[Decay]:
@@ -101,7 +101,7 @@ def maps(results: Results) -> Figure | None:
     # Under the last method of each column, whichever row that is in.
     for axes in panels.flat[max(len(names) - columns, 0) : len(names)]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel("depth of the decay [m]")
+    figure.supxlabel("depth of the decay [m]", fontsize=11)
     figure.colorbar(picture, ax=panels, label=LABEL, aspect=40, pad=0.02)
     return figure
 

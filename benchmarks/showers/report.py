@@ -94,8 +94,9 @@ def _sensitivity(results: Results) -> Iterator[Picture]:
             panels.dead_zone(results),
             "Decays of every mass in front of the face, against the separation of the two photons there: 2m/E times "
             "the way, the smallest there is; half of all pairs lie within 15 % of it. The dead zone is at the left. "
-            "Photons that arrive closer than a cell, and well inside a Molière radius, merge into one shower, and with "
-            "the deposited energy matched little is left to tag.",
+            "Photons that arrive closer than a cell, and well inside a Molière radius, merge into one shower. Mass and "
+            "separation no longer matter there; what is left to a tagger is that two showers of half the energy start "
+            "higher up, and fluctuate less, than one.",
         ),
         "lifetimes": (panels.by_lifetime(results), "Matched AUC of decays after each lifetime, seeds as bands."),
     }

@@ -45,7 +45,9 @@ def transfer(results: Results) -> Table:
         row = [figures.title(name)]
         for mass in held:
             runs = np.array([values.of(name, each) for each in fixed if each.mass == mass])  # depths x seeds
-            row.append(banded(runs.mean(0).tolist()))
+            # A depth may have no photons of its energy.
+            means = [column[np.isfinite(column)].mean() if np.isfinite(column).any() else np.nan for column in runs.T]
+            row.append(_area(means))
         rows.append([*row, learned_from(results.suite, name)])
     head = ["method", *(f"{mass:g} GeV" for mass in held), "learned from"]
     return Table("Matched AUC, mean over the depths of each mass.", head, rows)
@@ -70,12 +72,21 @@ def _of_samples(results: Results, mass: float, metric: str, caption: str) -> Tab
     rows = []
     for each in decays(results):
         for photons in PHOTONS if each.mass == mass else ():
-            cells = [banded(found[photons].of(name, each)) for name in names]
+            values = [found[photons].of(name, each) for name in names]
+            cells = [(_area if metric == "auc" else banded)(one) for one in values]
             if metric == "sic":
                 achieved = (_achieved(notes[photons].of(name, each)) for name in names)
                 cells = [f"{cell} at {at}" if at else cell for cell, at in zip(cells, achieved, strict=True)]
             rows.append([each.name.partition(", ")[2], photons, *cells])
     return Table(caption, ["decay", "photons", *map(figures.title, names)], rows)
+
+
+def _area(values: list[float]) -> str:
+    """Median and band of AUCs, with three decimals wherever they lie."""
+    median, low, high, _ = sic.median_and_band(values)
+    if not np.isfinite(median):
+        return "n/a"
+    return f"{median:.3f}" + (f" ({low:.3f}–{high:.3f})" if len(values) > 1 else "")
 
 
 def _achieved(notes: list[str]) -> str:
@@ -110,7 +121,7 @@ def exported(results: Results) -> Table:
             if part["role"] in ("score", "density"):
                 spread = part["atol"][0] / part["rtol"]
                 unit = "deviations" if kind == "two-sided" else "nats"
-                cells = (number(value) for value in (spread, part["drift"], part["drift"] / spread))
+                cells = (number(value, 2) for value in (spread, part["drift"], part["drift"] / spread))
                 rows.append([figures.title(name), part["role"], unit, *cells])
     head = ["method", "graph", "unit", "spread", "largest difference", "of the spread"]
     return Table("Float32 in ONNX Runtime against float64 in torch, first seed.", head, rows)

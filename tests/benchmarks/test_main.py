@@ -46,7 +46,7 @@ def test_tasks_of_own_events(command: Command, own: Own, tmp_path: Path) -> None
     suite, out = own(), tmp_path / "task.h5"
     assert command("benchmarks", "task", suite, "--out", out).status == 0
     read = task.read(out)
-    assert (read.mass, read.features) == ("m_vis", ("width", "n_tracks", "charge"))
+    assert (read.mass, read.features) == ("m_vis", {"width": 1, "n_tracks": 1, "charge": 1})
     assert (read.units["m_vis"], read.labelled) == ("GeV", False)
     suite = own({"label": "is_signal"}, injections=[0, 150], validation_windows=[[2600, 3000]])
     done = command("benchmarks", "task", suite, "--out", out, "--injection", "n150", "--window", "2600-3000")

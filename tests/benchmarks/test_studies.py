@@ -21,7 +21,8 @@ def results(
     rows: Iterable[dict[str, Any]], content: dict[str, Any], folder: Path = Path(), signal: float = 100.0
 ) -> Results:
     """Results of a suite that hold given numbers; tasks with as much signal as is injected, on 2,500 background."""
-    base = {**DEFAULTS, "windows": WINDOWS[:1], "injections": [100], "seeds": [1], "mass_range": [2.3, 5.0]}
+    base = {**DEFAULTS, "dataset": {"source": "dijets"}, "mass_range": [2.3, 5.0]}
+    base |= {"windows": WINDOWS[:1], "injections": [100], "seeds": [1]}
     suite = Suite("toy", {**base, **content})
     tasks = [
         {"window": window, "injection": injection, "seed": seed, "mass": "m_jj", "signal_in_window": number}

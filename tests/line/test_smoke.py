@@ -26,7 +26,7 @@ from tests.line.conftest import LEFT_OUT, Ran, run
 from train import ports, saved, tracking
 
 PLACE = "3.3-3.7/n300/s1"
-WHOLE = [name for name, entry in CATALOGUE.items() if not entry.shared and not entry.variant]
+WHOLE = [name for name, entry in CATALOGUE.items() if not (entry.shared or entry.variant or entry.showers)]
 METHODS = [name for name in WHOLE if name not in LEFT_OUT]
 FITTED = [*METHODS, *sorted({need for name in METHODS for need in CATALOGUE[name].needs})]
 GRAPHS = [(name, role) for name in METHODS for role in CATALOGUE[name].roles]

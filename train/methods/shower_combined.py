@@ -59,6 +59,8 @@ class Surprise(nn.Module):
 class Score(nn.Module):
     """Fisher's sum `[N, 1]` of voxels `[N, 504]` in MeV."""
 
+    resolution = 1e-3  # of -ln p: what 504 terms in float32 leave of a likelihood
+
     def __init__(self, flow: ShowerFlow, classifier: ShowerClassifier) -> None:
         super().__init__()
         self.flow, self.classifier = flow, classifier

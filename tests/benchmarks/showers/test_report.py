@@ -161,8 +161,8 @@ def test_tables_hold_the_numbers(run: Results) -> None:
         ["photons against photons", "0.5010 ± 0.0020 (300 events a side)", ""],
     ]
     assert tables.exported(run).rows == [
-        ["CaloFlow, -log p", "score", "nats", "25.0", "0.500", "0.0200"],
-        ["CaloFlow, two-sided", "score", "deviations", "25.0", "0.500", "0.0200"],
+        ["CaloFlow, -log p", "score", "nats", "25", "0.50", "0.020"],
+        ["CaloFlow, two-sided", "score", "deviations", "25", "0.50", "0.020"],
     ]
 
 
