@@ -51,7 +51,7 @@ def _images(samples: Samples) -> Figure:
     means = [images(showers.voxels.mean(axis=0, dtype=float)[None]) for showers in samples.values()]
     ends = -HALF_WIDTH, HALF_WIDTH
     for layer, row in enumerate(panels):
-        most = max(float(mean[layer].max()) for mean in means)
+        most = max(THRESHOLD, *(float(mean[layer].max()) for mean in means))  # decays deep inside leave a layer empty
         norm = LogNorm(FAINTEST * most, most, clip=True)
         for axes, mean in zip(row, means, strict=True):
             picture = axes.imshow(mean[layer][0].T, "magma", norm, extent=(*ends, *ends), **AS_CELLS)
