@@ -71,7 +71,7 @@ def _fractions(samples: Samples) -> Figure:
     shares = [_shares(showers) for showers in samples.values()]
     figure, panels = _panels(samples)
     for layer, axes in enumerate(panels):
-        _densities(axes, [share[:, layer] for share in shares], np.linspace(0, 1, BINS + 1))
+        _densities(axes, [(share[:, layer], len(share)) for share in shares], np.linspace(0, 1, BINS + 1))
         axes.set_xlabel(f"share of layer {layer} in the visible energy")
     panels[0].set_ylabel("share of showers per bin")
     return figure
@@ -109,11 +109,10 @@ def _spectrum(samples: Samples) -> Figure:
     most = max(float(showers.voxels.max()) for showers in samples.values())
     edges = np.geomspace(THRESHOLD, 1.01 * most, BINS + 1)
     for layer, axes in enumerate(panels):
-        for index, showers in enumerate(samples.values()):
-            counts, _ = np.histogram(showers.voxels[:, STARTS[layer] : STARTS[layer + 1]], edges)
-            axes.stairs(counts / len(showers), edges, color=_colour(index), lw=1.5)
+        _densities(
+            axes, [(one.voxels[:, STARTS[layer] : STARTS[layer + 1]], len(one)) for one in samples.values()], edges
+        )
         axes.set_xscale("log")
-        axes.set_yscale("log")
         axes.set_xlabel(f"energy of a voxel of layer {layer} [MeV]")
     panels[0].set_ylabel("voxels per shower and bin")
     return figure
@@ -125,7 +124,7 @@ def _hits(samples: Samples) -> Figure:
         hits = [(one.voxels[:, STARTS[layer] : STARTS[layer + 1]] > 0).sum(axis=1) for one in samples.values()]
         most = max(int(one.max()) for one in hits)
         width = most // BINS + 1  # whole numbers of voxels in a bin
-        _densities(axes, hits, np.arange(0, most + width + 1, width) - 0.5)
+        _densities(axes, [(one, len(one)) for one in hits], np.arange(0, most + width + 1, width) - 0.5)
         axes.set_xlabel(f"voxels hit in layer {layer}")
     panels[0].set_ylabel("share of showers per bin")
     return figure
@@ -162,11 +161,15 @@ def _colour(index: int) -> Any:
     return style.PALETTE[index % len(style.PALETTE)]
 
 
-def _densities(axes: Axes, values: list[Any], edges: NDArray[Any]) -> None:
-    for index, one in enumerate(values):
-        counts, _ = np.histogram(one, edges)
-        axes.stairs(counts / len(one), edges, color=_colour(index), lw=1.5)
+def _densities(axes: Axes, values: list[tuple[Any, int]], edges: NDArray[Any]) -> None:
+    """Histograms per shower, each of some values and the number of showers that they are of."""
+    heights = [np.histogram(one, edges)[0] / showers for one, showers in values]
+    for index, height in enumerate(heights):
+        axes.stairs(height, edges, color=_colour(index), lw=1.5)
+    # Limits of our own: of a layer that nothing has reached, matplotlib could find none on a logarithmic axis.
+    least = 0.5 / max(showers for _, showers in values)
     axes.set_yscale("log")
+    axes.set_ylim(least, max(10 * least, 2 * max(float(height.max()) for height in heights)))
 
 
 def _panels(samples: Samples, number: int = len(LAYERS)) -> tuple[Figure, list[Axes]]:
