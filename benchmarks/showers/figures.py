@@ -168,8 +168,8 @@ def _densities(axes: Axes, values: list[tuple[Any, int]], edges: NDArray[Any]) -
         axes.stairs(height, edges, color=_colour(index), lw=1.5)
     # Limits of our own: of a layer that nothing has reached, matplotlib could find none on a logarithmic axis.
     least = 0.5 / max(showers for _, showers in values)
-    axes.set_yscale("log")
     axes.set_ylim(least, max(10 * least, 2 * max(float(height.max()) for height in heights)))
+    axes.set_yscale("log")
 
 
 def _panels(samples: Samples, number: int = len(LAYERS)) -> tuple[Figure, list[Axes]]:
