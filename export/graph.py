@@ -10,12 +10,13 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxscript.optimizer
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -49,7 +50,7 @@ def from_module(
         identity: everything that shapes the graph: settings and code.
     """
     if cache is None:
-        return _traced(module, example, output)
+        return _optimised(_traced(module, example, output))
     shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     key = repr((identity, output, list(example), shapes, torch.__version__, onnx.__version__))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
@@ -57,20 +58,20 @@ def from_module(
     if not path.exists():
         model = _traced(module, example, output)
         _keep(path, model, {"digests": digests, "places": _places(model, module), "proven": []})
-        return model
+        return _optimised(model)
     kept = onnx.load(path)
     told = json.loads(kept.metadata_props[0].value)
     changed = {name for name, digest in digests.items() if told["digests"][name] != digest}
     shared = _with_weights(kept, told["places"], module)
     if changed <= set(told["proven"]):  # none at all, say: another window of the same fit
-        return shared
+        return _optimised(shared)
     model = _traced(module, example, output)
     if told["places"] and shared.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True):
         # What differs now has been replaced, and what was proven before need not have differed.
         _keep(path, model, {**told, "digests": digests, "proven": sorted({*told["proven"], *changed})})
     else:
         _keep(path, model, {"digests": digests, "places": {}, "proven": []})
-    return model
+    return _optimised(model)
 
 
 def _keep(path: Path, model: onnx.ModelProto, told: dict[str, Any]) -> None:
@@ -118,10 +119,7 @@ def _with_weights(model: onnx.ModelProto, places: Mapping[str, str], module: nn.
 def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], output: str) -> onnx.ModelProto:
     tensors = {name: torch.from_numpy(values) for name, values in example.items()}
     batch = torch.export.Dim("batch")
-    # The exporter prints, logs and warns of its own affairs; an error still comes as an exception.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with _quiet():
         program = torch.onnx.export(
             module.cpu().eval(),
             kwargs=tensors,
@@ -131,9 +129,26 @@ def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], outpu
             input_names=list(tensors),
             output_names=[output],
             verbose=False,
+            optimize=False,  # that works constants out from weights, so it comes after they are replaced
         )
     assert program is not None
     return _plain(program.model_proto)
+
+
+def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What the exporter would do at its end: constants worked out, functions put in, nothing done twice."""
+    with _quiet():
+        return _plain(onnxscript.optimizer.optimize(model))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence for libraries that print, log and warn of their own affairs; an error still comes as an exception."""
+    for name in ("torch.onnx", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def from_trees(trees: TreeEnsemble) -> onnx.ModelProto:

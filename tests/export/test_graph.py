@@ -106,18 +106,19 @@ def test_a_cached_graph_with_other_weights_is_the_one_traced_anew(
 
 def test_the_same_weights_again_are_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows share a fit: what is worked out from its weights is then the same, and not so for the next draw's."""
-    for module in (Folding(1), Folding(1), Folding(2), Folding(2), Folding(3)):
+    for module in (Baked(1), Baked(1), Baked(2), Baked(2), Baked(3)):
         found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
         expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
         np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
     monkeypatch.delattr(graph, "_traced")
-    graph.from_module(Folding(3), EXAMPLE, "score", tmp_path, "toy")  # needs no tracing
+    graph.from_module(Baked(3), EXAMPLE, "score", tmp_path, "toy")  # needs no tracing
 
 
 def test_only_weights_that_have_differed_are_proven(tmp_path: Path) -> None:
     def with_scale(seed: int, scale: float) -> Small:
-        module = FoldingScale(seed)
+        module = BakedScale(seed)
         module.scale.fill_(scale)
+        module.constant = module.number
         return module
 
     for module in (with_scale(1, 1.5), with_scale(2, 1.5), with_scale(3, 1.5), with_scale(4, 2.5)):
@@ -127,25 +128,52 @@ def test_only_weights_that_have_differed_are_proven(tmp_path: Path) -> None:
 
 
 class Folding(Small):
-    """Works something out from its weights alone, which the exporter does once and for all."""
+    """Works something out from its weights alone, which the exporter does once and for all, but not when it traces."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return super().forward(features) + self.second(torch.ones(1, 4))
 
 
-class FoldingScale(Small):
-    """Works something out from one of its weights alone."""
+class Baked(Small):
+    """Holds a number that follows from its weights, which tracing takes for a constant."""
+
+    @property
+    def number(self) -> float:
+        return self.second.weight.sum().item()
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.constant = self.number
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return super().forward(features) + self.scale.square().sum()
+        return super().forward(features) + self.constant
 
 
-def test_weights_that_are_worked_in_are_not_replaced_but_traced(tmp_path: Path) -> None:
+class BakedScale(Baked):
+    """The same, of one weight that is hardly ever another."""
+
+    @property
+    def number(self) -> float:
+        return self.scale.sum().item()
+
+
+@pytest.mark.parametrize("kind", [Folding, Baked])
+def test_what_is_worked_out_from_weights_is_that_of_each_module(kind: type[Small], tmp_path: Path) -> None:
     for seed in (1, 2, 3):
-        module = Folding(seed)
+        module = kind(seed)
         found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
         expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
         np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
+
+
+def test_constants_are_worked_out_after_weights_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in (1, 2):
+        graph.from_module(Folding(seed), EXAMPLE, "score", tmp_path, "toy")
+    monkeypatch.delattr(graph, "_traced")
+    module = Folding(3)
+    found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
+    expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
+    np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
 
 
 def test_a_traced_graph_says_nothing_of_where_it_was_made(tmp_path: Path) -> None:
