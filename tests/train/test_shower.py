@@ -56,7 +56,7 @@ def test_the_density_is_one_in_the_logarithm_of_each_energy(flow: ShowerFlow) ->
     variables = torch.where(hit, x[:, 0].clamp_min(THRESHOLD).log(), 0.3)
     z = latent(variables)
     jacobian = torch.autograd.functional.jacobian(latent, variables)
-    blank = (~hit).sum() * (shower.BLANK + 0.5 * 0.3**2)
+    blank = int((~hit).sum()) * (shower.BLANK + 0.5 * 0.3**2)
     expected = torch.linalg.slogdet(jacobian)[1] - 0.5 * (z * z).sum() - VOXELS * shower.BLANK + blank
     noise = 0.3 * (~hit).double()[:, None]
     assert float(flow.log_voxels(x, layers, noise)) == pytest.approx(float(expected), abs=1e-6)
