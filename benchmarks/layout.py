@@ -8,14 +8,19 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets.dijet import UNITS
+from benchmarks.datasets.dijet import UNITS as DIJETS
+from benchmarks.showers.geometry import VOXELS
+from benchmarks.showers.readers import UNITS as SHOWERS
 from infer import events
 
 ROWS = 20_000  # read at a time
 
+UNITS = {**DIJETS, **SHOWERS}
+
 # Columns with a meaning of their own, and the least value of those that have one.
 LEAST = {"m_jj": 0.0, "m_j1": 0.0, "dm_j": 0.0, "dr_jj": 0.0, "weight": 0.0}
 LEAST |= {f"tau{n}_j{jet}": 0.0 for n in (21, 32) for jet in (1, 2)}
+LEAST |= {"energy": 0.0, "showers": 0.0, "lost": 0.0}
 LIKELY = (0.1, 100.0)  # TeV, of a median dijet mass
 
 
@@ -24,7 +29,7 @@ def violations(path: str | Path, mass: str = "m_jj") -> list[str]:
 
     Args:
         path: an HDF5 file.
-        mass: the mass column.
+        mass: the mass column; showers have their incident energy instead.
 
     Raises:
         BadInput: no such file, or not a readable HDF5 file.
@@ -38,6 +43,8 @@ def violations(path: str | Path, mass: str = "m_jj") -> list[str]:
             if isinstance(item, h5py.Group)
         ]
         columns = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        if "showers" in columns:
+            mass = "energy"  # of what made them: the condition that takes the mass's place
         if mass not in columns:
             found.append(f"no mass column '{mass}' (columns there: {', '.join(columns) or 'none'})")
         numbers = {}
@@ -61,6 +68,9 @@ def _column(name: str, data: h5py.Dataset) -> Iterator[str]:
     yield from _unit(name, data)
     if name == "constituents" and (data.ndim != 4 or data.shape[1] != 2 or data.shape[3] != 3):
         yield f"shape {data.shape}; must be [events, 2 jets, constituents, 3 (pt, eta, phi)]"
+        return
+    if name == "showers" and data.shape[1:] != (VOXELS,):
+        yield f"shape {data.shape}; must be [events, {VOXELS} voxels]"
         return
     bad, first, least, others, disorder = 0, -1, np.inf, 0, 0
     for start in range(0, len(data), ROWS):

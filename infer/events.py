@@ -187,9 +187,8 @@ def write(group: h5py.Group, columns: Mapping[str, NDArray[Any]], units: Mapping
     """Write columns of one length into an open group, each with its unit."""
     for name, values in columns.items():
         # Voxels are mostly zero.
-        packed = (
-            {"compression": "lzf", "chunks": (min(len(values), 1000), *values.shape[1:])} if values.ndim > 1 else {}
-        )
+        wide = values.ndim > 1 and len(values)
+        packed = {"compression": "lzf", "chunks": (min(len(values), 1000), *values.shape[1:])} if wide else {}
         data = group.create_dataset(name, data=values, **packed)
         if units and name in units:
             data.attrs["unit"] = units[name]

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import layout
 from benchmarks.datasets import DIJETS, PARTS
+from benchmarks.showers import readers, simulation
+from benchmarks.showers.geometry import VOXELS
 from tests.conftest import Outcome
 
 EVENTS = 30
@@ -113,3 +115,19 @@ def test_the_command_names_all_and_ends_with_two(command: Callable[..., Outcome]
 def write_text(path: Path) -> Path:
     path.write_text("no HDF5")
     return path
+
+
+def test_showers_have_an_energy_for_a_mass_and_504_voxels(tmp_path: Path) -> None:
+    showers = simulation.Showers(np.ones(5, np.float32), np.ones((5, VOXELS), np.float32), np.zeros(5, np.float32))
+    path = tmp_path / "showers.h5"
+    readers.write(path, showers)
+    assert layout.violations(path) == []
+    with h5py.File(path, "a") as file:
+        file["showers"][2, 7] = -1.0
+    assert layout.violations(path) == ["'showers': values down to -1; must not be negative"]
+    with h5py.File(path, "a") as file:
+        del file["showers"], file["energy"]
+        file["showers"] = np.ones((5, 10))
+    broken = layout.violations(path)
+    assert broken[0].startswith("no mass column 'energy'")
+    assert "'showers': shape (5, 10); must be [events, 504 voxels]" in broken
