@@ -10,6 +10,7 @@ from benchmarks import closure, excess, sic, task
 from benchmarks.datasets import Events
 from benchmarks.showers import evaluate as showers
 from infer import draws, events, provenance
+from infer.columns import joined
 
 Record = dict[str, Any]
 LEAST_SIGNAL = 100  # events grown from signal, to say how much they still look like it
@@ -60,7 +61,7 @@ def evaluate(
         record["closure_missing"] = "without labels only a sideband validation window has known background"
     else:
         names = list(the_task.features)
-        table = events.table(events.read(template, names), names)
+        table = joined(events.read(template, names), names)
         record["closure"] = asdict(closure.closure(truth.features, table, closure_events))
         grown = _grown_from_signal(the_task, template, table)
         if grown is not None and len(grown) >= LEAST_SIGNAL:

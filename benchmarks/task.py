@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Dataset, Events, join
 from infer import events
+from infer.columns import joined
 from infer.draws import generator
 from infer.errors import BadInput
 
@@ -279,7 +280,7 @@ class Task:
         labelled = group in ("reference", "test")
         names = [self.mass, *self.features] + (["label"] if labelled else [])
         columns = events.read(self.path, names, group)
-        table = events.table(columns, list(self.features))
+        table = joined(columns, list(self.features))
         return Events(columns[self.mass], table, columns["label"].astype(np.int8) if labelled else None)
 
     def inside(self, table: Events) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer import events
+from infer.columns import joined
 from infer.errors import BadInput
 
 BLOCK = 1000
@@ -144,5 +145,5 @@ def from_task(
     keep = np.ones(len(columns[mass]), dtype=bool)
     if source in ("sideband", "signal region"):
         keep = events.in_window(columns[mass], attributes["window"]) == (source == "signal region")
-    table = events.table(columns, features)[keep]
+    table = joined(columns, features)[keep]
     return Draws(inputs, target_mass, table, columns[mass][keep], seed, source == "signal region", beside)

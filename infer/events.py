@@ -17,9 +17,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from infer.columns import Columns as Columns
 from infer.errors import BadInput
-
-Columns = dict[str, NDArray[np.float32]]
 
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNWRITABLE |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}  # a folder or a file in the way
@@ -192,17 +191,6 @@ def write(group: h5py.Group, columns: Mapping[str, NDArray[Any]], units: Mapping
         data = group.create_dataset(name, data=values, **packed)
         if units and name in units:
             data.attrs["unit"] = units[name]
-
-
-def table(columns: Columns, names: Sequence[str]) -> NDArray[np.float32]:
-    """Columns side by side `[N, width]`, wide ones with all their numbers."""
-    return np.column_stack([columns[name] for name in names])
-
-
-def split(values: NDArray[np.float32], widths: Mapping[str, int]) -> Columns:
-    """A table `[N, width]` as columns by name: `[N]` each, wide ones `[N, their width]`."""
-    parts = np.split(values, np.cumsum(list(widths.values()))[:-1], axis=1)
-    return {name: part if widths[name] > 1 else part[:, 0] for name, part in zip(widths, parts, strict=True)}
 
 
 def _reason(error: OSError) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infer import events
+from infer.columns import split
 from infer.errors import BadInput, in_one_line
 
 try:
@@ -58,7 +58,7 @@ class Port:
 
     def split(self, table: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """A table `[N, width]` as columns by name."""
-        return events.split(table, dict(zip(self.columns, self.widths, strict=True)))
+        return split(table, dict(zip(self.columns, self.widths, strict=True)))
 
 
 class Model:

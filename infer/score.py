@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from infer import draws, events
+from infer.columns import joined
 from infer.errors import BadInput
 from infer.model import Model
 from infer.provenance import cores
@@ -72,7 +73,7 @@ def score(
         for low in range(0, size, draws.BLOCK):
             block = slice(low, min(low + draws.BLOCK, size))
             feeds = {
-                name: events.table({column: rows[column][block] for column in port.columns}, port.columns)
+                name: joined({column: rows[column][block] for column in port.columns}, port.columns)
                 for name, port in first.inputs.items()
             }
             found = np.concatenate([next(iter(model.run(feeds).values())) for model in models], axis=1)

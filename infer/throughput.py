@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 
 from infer import draws, events, provenance
+from infer.columns import joined
 from infer.errors import BadInput
 from infer.model import PROVIDERS, Model, session_options
 from infer.score import score
@@ -94,7 +95,7 @@ def _inputs(model: Model, task: str | Path, size: int) -> draws.Feeds:
     if not len(rows[names[0]]):
         raise BadInput(f"{task}: no events in 'data'")
     take = np.arange(size) % len(rows[names[0]])
-    return {name: events.table(rows, port.columns)[take] for name, port in model.inputs.items()}
+    return {name: joined(rows, port.columns)[take] for name, port in model.inputs.items()}
 
 
 def _bound(model: Model, feeds: draws.Feeds) -> Call:

@@ -14,6 +14,7 @@ from torch import nn
 from benchmarks import methods as catalogue
 from benchmarks import task as tasks
 from infer import draws, events, provenance
+from infer.columns import split
 from infer.errors import BadInput
 from train import methods, ports, saved
 from train.classifier import Array, ClassifierSettings, train_classifier
@@ -162,7 +163,7 @@ def draw_template(
         feeds = {name: torch.from_numpy(values).to(device) for name, values in block.items()}
         parts.append(ports.run(module, feeds).cpu().numpy())
     template = np.concatenate(parts)[:count]
-    columns = {task.mass: np.concatenate(masses)[:count], **events.split(template, task.features)}
+    columns = {task.mass: np.concatenate(masses)[:count], **split(template, task.features)}
     with events.new_file(out) as file:
         file.attrs.update({"kind": "template", "seed": task.seed, "count": count})
         events.write(file, columns, task.units)

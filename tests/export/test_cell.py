@@ -30,10 +30,10 @@ def test_metadata_says_all_that_a_user_elsewhere_needs(exported: Path, small_tas
     template, score = Model(exported / "template.onnx"), Model(exported / "score.onnx")
     the_task = task.read(small_task)
     assert (template.role, score.role) == ("template", "score")
-    assert template.inputs["source"].columns == template.outputs["features"].columns == the_task.features
+    assert template.inputs["source"].columns == template.outputs["features"].columns == tuple(the_task.features)
     assert template.inputs["condition"].columns == template.inputs["source_condition"].columns == ("m_jj",)
     assert template.units()["m_jj"] == the_task.units["m_jj"] == "TeV"
-    assert score.inputs["features"].columns == the_task.features
+    assert score.inputs["features"].columns == tuple(the_task.features)
     told = template.metadata
     assert told["method"] == "transit"
     assert told["paper"] == "arXiv:2503.04342"

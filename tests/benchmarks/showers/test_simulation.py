@@ -221,7 +221,7 @@ def test_without_numba_one_line_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.delitem(sys.modules, "benchmarks.showers.spots")
     monkeypatch.delattr("benchmarks.showers.spots")
     monkeypatch.setitem(sys.modules, "numba", None)
-    with pytest.raises(BadInput, match=r"^numba: not installed, .* pip install -c constraints.txt '.\[generate\]'$"):
+    with pytest.raises(BadInput, match=r"^numba: not installed, .* pip install -c constraints.txt '.\[train\]'$"):
         photons(1, seed=1)
 
 
