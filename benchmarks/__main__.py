@@ -175,6 +175,8 @@ def _showers(arguments: argparse.Namespace) -> int:
         decay = Decay(arguments.mass, arguments.depth, arguments.lifetime)
         name, made = decay.name, decays(decay, arguments.events, arguments.seed)
     seen = made[made.voxels.any(axis=1)]
+    if not len(seen):
+        raise BadInput(f"none of {len(made)} showers of {name} left any energy: more --events, or an earlier decay")
     readers.write(arguments.out, seen)
     for stem, figure in figures.describe({name: seen}).items():
         style.save(figure, arguments.out.with_suffix("") / stem)

@@ -29,6 +29,7 @@ def test_a_file_of_decays_with_figures(command: Command, tmp_path: Path) -> None
         (["--mass", 5], "give either a depth [m] or a lifetime [ns]"),
         (["--mass", 60, "--depth", 1.2], "mass 60 GeV; must be above 0 and below"),
         (["--mass", 5, "--depth", 2], "depth 2 m; must be from 0 to below 1.48 m"),
+        (["--events", 1, "--mass", 5, "--depth", 1.4799], "none of 1 showers of 5 GeV, 1.48 m left any energy"),
     ],
 )
 def test_decays_that_cannot_be_are_refused(
