@@ -95,28 +95,26 @@ def _export(
     metadata = describe(fit, task, part, feeds, flop)
     if isinstance(source, TreeEnsemble):
         model = graph.from_trees(source)
-        exact = source.predict
+        predict = source.predict
 
-        def double(batch: Any) -> NDArray[Any]:
-            return exact(batch["features"])[:, None]
+        def single(batch: Any) -> NDArray[Any]:
+            return predict(batch["features"])[:, None]
 
-        single = double
+        exact = single(feeds)
     else:
         few = {name: values[:7] for name, values in feeds.items()}
         identity = json.dumps([fit.method, metadata["settings"], provenance.code()])
         model = graph.from_module(source, few, ports.OUTPUT[part.role], cache, identity)
         in_double = copy.deepcopy(source).double()
-
-        def double(batch: Any) -> NDArray[Any]:
-            return ports.run(in_double, {k: torch.from_numpy(v).double() for k, v in batch.items()}).numpy()
+        exact = ports.run(in_double, {k: torch.from_numpy(v).double() for k, v in feeds.items()}).numpy()
 
         def single(batch: Any) -> NDArray[Any]:
             return ports.run(source, {k: torch.from_numpy(v) for k, v in batch.items()}).numpy()
 
     gates.check_graph(model, path)
-    atol = gates.tolerances(double(feeds), getattr(source, "resolution", 0.0))
+    atol = gates.tolerances(exact, getattr(source, "resolution", 0.0))
     _write(model, {**metadata, "parity": {}}, temporary)
-    parity = gates.check_parity(Model(temporary), feeds, single, double, atol, path)
+    parity = gates.check_parity(Model(temporary), feeds, single, exact, atol, path)
     _write(model, {**metadata, "parity": parity}, temporary)
 
     final = Model(temporary)

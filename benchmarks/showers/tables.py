@@ -119,9 +119,8 @@ def exported(results: Results) -> Table:
         kind = {**entry.preset, **results.suite.settings(name)}.get("score")
         for part in events.read_json(path):
             if part["role"] in ("score", "density"):
-                spread = part["atol"][0] / part["rtol"]
                 unit = "deviations" if kind == "two-sided" else "nats"
-                cells = (number(value, 2) for value in (spread, part["drift"], part["drift"] / spread))
+                cells = (number(value, 2) for value in (part["spread"], part["drift"], part["drift"] / part["spread"]))
                 rows.append([figures.title(name), part["role"], unit, *cells])
     head = ["method", "graph", "unit", "spread", "largest difference", "of the spread"]
     return Table("Float32 in ONNX Runtime against float64 in torch, first seed.", head, rows)

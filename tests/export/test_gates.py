@@ -115,7 +115,7 @@ ATOL = tolerances(triple(FEEDS))
 
 
 def parity(spoil: Callable[[NDArray[Any]], NDArray[Any]], single: Any = triple) -> dict[str, Any]:
-    return check_parity(Graph(spoil), FEEDS, single, triple, ATOL, Path("score.onnx"))
+    return check_parity(Graph(spoil), FEEDS, single, triple(FEEDS), ATOL, Path("score.onnx"))
 
 
 def test_tolerances_follow_the_spread_of_each_column() -> None:
@@ -128,6 +128,8 @@ def test_parity_counts_in_tolerances() -> None:
     assert found["against_torch"] == pytest.approx(0.2, abs=0.01)
     assert found["against_float64"] == pytest.approx(0.4, abs=0.01)
     assert found["torch_against_float64"] == pytest.approx(0.2, abs=0.01)
+    assert found["spread"] == pytest.approx(300, rel=0.1)
+    assert found["drift"] == pytest.approx(0.4 * ATOL[1])
 
 
 @pytest.mark.parametrize(
