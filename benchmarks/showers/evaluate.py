@@ -35,19 +35,20 @@ def evaluate(the_task: Task, scores: Path, template: Path | None, closure_events
         `closure_shape`: of one of the layers' shares and hits.
     """
     found = events.read(scores, ["score"])["score"]
-    columns = events.read(the_task.path, ["showers", "sample"], "test")
-    deposited, sample = columns["showers"].sum(1), columns["sample"]
+    columns = events.read(the_task.path, ["deposited", "sample"], "test")
+    deposited, sample = columns["deposited"], columns["sample"]
     record: Record = {"samples": [], "excess": None, "closure": None, "sic": None, "clamped_fraction": 0.0}
     record |= {"excess_missing": "showers have no mass window", **provenance.record()}
     photons = sample == 0
-    for number, told in enumerate(tasks.samples(the_task.attributes), start=1):
+    for number, decay in enumerate(tasks.samples(the_task.attributes), start=1):
         signal = sample == number
         score = np.concatenate([found[photons], found[signal]])
         label = np.repeat([0, 1], [photons.sum(), signal.sum()])
         matched = np.concatenate(matched_weights(deposited[photons], deposited[signal]))
         record["samples"].append(
             {
-                **told,
+                "name": decay.name,
+                **vars(decay),
                 "events": int(signal.sum()),
                 **_numbers(sic.roc(score, label)),
                 **{f"matched_{key}": value for key, value in _numbers(sic.roc(score, label, matched)).items()},
@@ -56,7 +57,8 @@ def evaluate(the_task: Task, scores: Path, template: Path | None, closure_events
     if template is None:
         record["closure_missing"] = "the method makes no template"
     else:
-        truth, made = columns["showers"][photons], events.read(template, ["showers"])["showers"]
+        truth = events.read(the_task.path, ["showers"], "test")["showers"][photons]
+        made = events.read(template, ["showers"])["showers"]
         most = min(closure_events or CLOSURE, CLOSURE)
         record["closure"] = asdict(closure.closure(truth, made, most))
         record["closure_shape"] = asdict(closure.closure(shape(truth), shape(made), most))

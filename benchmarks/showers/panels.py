@@ -31,8 +31,7 @@ def decays(results: Results) -> list[Decay]:
     """The samples of decays of the suite's tasks, in their order; none while no task is drawn."""
     if results.tasks.empty:
         return []
-    told = task.samples({"samples": results.tasks.iloc[0]["samples"]})
-    return [Decay(**{key: value for key, value in sample.items() if key != "name"}) for sample in told]
+    return task.samples({"samples": results.tasks.iloc[0]["samples"]})
 
 
 def masses(some: Sequence[Decay]) -> list[float]:

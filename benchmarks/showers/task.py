@@ -1,8 +1,8 @@
 """A task of showers: photons to fit, and photons and χ → γγ decays to be told apart.
 
 There is no mass window and no injection: `data/` holds photons alone. `test/` holds further photons and every sample of
-decays, their number in `sample` (0 for photons); `reference/` further decays for the supervised classifier, with the
-`mass` of χ in GeV. The three share no showers.
+decays, their number in `sample` (0 for photons), and what each shower `deposited` in MeV; `reference/` further decays
+for the supervised classifier, with the `mass` of χ in GeV. The three share no showers.
 """
 
 import json
@@ -56,7 +56,7 @@ def make(section: Mapping[str, Any], files: Mapping[str, Path], identity: str, s
         "injection": 0,
         "dataset": SIMULATION if simulated else f"showers from {files['data'].name}",
         "dataset_sha256": identity,
-        "samples": json.dumps([vars(each) | {"name": each.name} for each in samples]),
+        "samples": json.dumps([vars(each) for each in samples]),
         "photons": len(groups["data"][0]),
         "target_energy_source": "incident energies of test photons",
     }
@@ -66,14 +66,15 @@ def make(section: Mapping[str, Any], files: Mapping[str, Path], identity: str, s
             columns = {"energy": showers.energy, "showers": showers.voxels}
             if name != "data":
                 columns |= {"label": (told > 0).astype(np.int8), {"test": "sample", "reference": "mass"}[name]: told}
-            events.write(file.create_group(name), columns, {**readers.UNITS, "mass": "GeV"})
+            if name == "test":
+                columns["deposited"] = showers.voxels.sum(1)
+            events.write(file.create_group(name), columns, {**readers.UNITS, "mass": "GeV", "deposited": "MeV"})
         file.create_dataset("target_energy", data=incident[:count]).attrs["unit"] = "GeV"
 
 
-def samples(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The samples of decays of a task, from its attributes: mass [GeV], depth [m] or lifetime [ns], and name."""
-    found: list[dict[str, Any]] = json.loads(attributes["samples"])
-    return found
+def samples(attributes: Mapping[str, Any]) -> list[Decay]:
+    """The samples of decays of a task, from its attributes, in the order of their numbers in `test/`."""
+    return [Decay(**each) for each in json.loads(attributes["samples"])]
 
 
 def _simulated(section: Mapping[str, Any], seed: int) -> tuple[dict[str, Group], list[Decay]]:
