@@ -71,7 +71,7 @@ def headline(results: Results, injection: str, window: str) -> Figure:
     aside.set_xlim(-0.6, len(without) - 0.4)
     aside.set_xlabel("no generator")
     aside.set_ylabel("SIC at background efficiency $10^{-3}$")
-    aside.set_ylim(bottom=0)
+    style.from_zero(aside)
     draws = len(results.suite.seeds(injection))
     _, _, _, band = sic.median_and_band([0.0] * draws)
     said = f"Median and {band} of {draws} draws" if draws > 1 else "One draw"

@@ -110,7 +110,7 @@ def _strengths(results: Results, window: str) -> Figure:
         axes.set_xticks([achieved[name] for name in injections], [f"{achieved[name]:.2g}" for name in injections])
         axes.minorticks_off()
         axes.set_xlabel("S/√B in the window")
-        axes.set_ylim(bottom=0)
+        style.from_zero(axes)
     panels[0].set_ylabel("SIC at background efficiency $10^{-3}$")
     panels[1].set_ylabel("max SIC")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
@@ -298,7 +298,7 @@ def _scan_cost(results: Results) -> Figure:
     axes.set_xlabel("windows")
     axes.set_ylabel("CPU seconds of training")
     axes.set_xticks(numbers)
-    axes.set_ylim(bottom=0)
+    style.from_zero(axes)
     axes.legend(fontsize=8, frameon=False)
     return figure
 
@@ -352,7 +352,7 @@ def _by_window(results: Results) -> Figure:
     _floor(results, drawn["closure_auc"])
     if "sic_1e-3" in drawn:
         drawn["sic_1e-3"].set_ylabel(f"SIC at background efficiency $10^{{-3}}$, {injection}")
-        drawn["sic_1e-3"].set_ylim(bottom=0)
+        style.from_zero(drawn["sic_1e-3"])
     # Each panel may lack a method that the other has.
     handles = {
         label: handle

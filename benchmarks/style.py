@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 mpl.use("Agg")
@@ -22,6 +23,11 @@ def save(figure: Figure, stem: str | Path) -> None:
     Path(stem).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(f"{stem}.png", dpi=150)
     figure.savefig(f"{stem}.svg", metadata={"Date": None})
+
+
+def from_zero(axes: Axes) -> None:
+    """Let y begin at 0, with room above the highest point, of which lines that lie close together leave none."""
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
 
 def with_unit(name: str, unit: str) -> str:
