@@ -52,16 +52,22 @@ def rational_quadratic_spline(
     free = parameters[:, : 2 * bins].reshape(members, 2, bins, features, -1)
     # Spelled out: ONNX Runtime's Softmax on an inner axis costs as much as all the rest of the spline.
     powers = torch.exp(free - free.amax(2, keepdim=True))
-    sizes = least + powers * ((1 - least * bins) / powers.sum(2, keepdim=True))
-    knots = functional.pad(torch.cumsum(sizes, 2)[:, :, :-1], (0, 0, 0, 0, 1, 0))  # left edges, in the unit interval
+    sizes = powers + powers.sum(2, keepdim=True) * (least / (1 - least * bins))  # but for a common factor
+    # A knot is the difference of what lies left and right of it: near the middle, where most events are, rounding is
+    # half of what it is from the left end on.
+    ends = torch.cumsum(sizes, 2)
+    whole = ends[:, :, -1:]
+    scale = bound / whole
+    knots = functional.pad((2 * ends[:, :, :-1] - whole) * scale, (0, 0, 0, 0, 1, 0), value=-bound)  # left edges
+    sizes = sizes * (2 * scale)
     # Between `least` and its inverse, and 1 where the parameter is 0: zero parameters are the identity.
     limit = -math.log(least)
     inner = torch.exp(limit * torch.tanh(parameters[:, 2 * bins :] / limit))
     slopes = functional.pad(inner, (0, 0, 0, 0, 1, 1), value=1.0)
 
-    unit = (x.clamp(-bound, bound) + bound) / (2 * bound)
     inside = x.abs() < bound
-    index = (unit[:, None] >= knots[:, int(inverse), 1:]).sum(1, keepdim=True)
+    within = x.clamp(-bound, bound)
+    index = (within[:, None] >= knots[:, int(inverse), 1:]).sum(1, keepdim=True)
     both = index[:, None].expand(-1, 2, -1, -1, -1)
     x0, y0 = knots.gather(2, both)[:, :, 0].unbind(1)
     width, height = sizes.gather(2, both)[:, :, 0].unbind(1)
@@ -69,14 +75,14 @@ def rational_quadratic_spline(
     slope = height / width
     bend = d0 + d1 - 2 * slope
     if inverse:
-        rise = unit - y0
+        rise = within - y0
         b = height * d0 - rise * bend
         c = slope * rise
         # The root of the quadratic that does not cancel (arXiv:1906.04032, appendix A).
         root = torch.sqrt((b * b + 4 * (rise * bend + height * (slope - d0)) * c).clamp_min(0))
         position = 2 * c / (b + root)
     else:
-        position = (unit - x0) / width
+        position = (within - x0) / width
     rest = 1 - position
     mixed = position * rest
     below = slope + bend * mixed
@@ -86,7 +92,7 @@ def rational_quadratic_spline(
         result, log_derivative = x0 + width * position, -log_derivative
     else:
         result = y0 + height * (slope * position * position + d0 * mixed) / below
-    return torch.where(inside, result * (2 * bound) - bound, x), torch.where(inside, log_derivative, 0.0)
+    return torch.where(inside, result, x), torch.where(inside, log_derivative, 0.0)
 
 
 class StackedLinear(nn.Module):
