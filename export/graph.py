@@ -88,10 +88,13 @@ def _digests(module: nn.Module) -> dict[str, str]:
 
 
 def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str]:
-    """Which initializer holds which weight; none at all if one of them is nowhere to be found."""
+    """Which initializer holds which weight; none at all if one of them may be in several.
+
+    One that is in none either does nothing in this graph or was worked into a constant: the proof tells.
+    """
     state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    places = {}
+    places: dict[str, str] = {}
     for name, value in state.items():
         # Weights of a stack of one member lose that axis and get a new name, but keep their numbers.
         same = [
@@ -100,9 +103,9 @@ def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str]:
             if found.size == value.size > 1 and np.array_equal(found.ravel(), value.ravel())
         ]
         found = [name] if name in held else same
-        if len(found) != 1:
+        if len(found) > 1:
             return {}
-        places[found[0]] = name
+        places |= dict.fromkeys(found, name)
     return places
 
 
