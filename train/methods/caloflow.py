@@ -31,7 +31,7 @@ class Settings:
 class Generator(nn.Module):
     """Photon showers: noise `[N, 507]` and incident energy `[N, 1]` in GeV → voxels `[N, 504]` in MeV."""
 
-    resolution = THRESHOLD / 10  # MeV: rounding may move voxels by so much, far below what is read out
+    resolution = THRESHOLD  # MeV: rounding may move voxels by so much; less than that is no energy at all
 
     def __init__(self, flow: ShowerFlow, features: int) -> None:
         super().__init__()
