@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -220,21 +221,28 @@ def throughput(results: Results) -> Figure | None:
     for axes, role in zip(panels, ("template", "score"), strict=True):
         rows = results.timings[(results.timings["role"] == role) & (results.timings["scope"] == "host")]
         for name in results.methods(rows):
-            for threads, line in ((1, ":"), (most, "-")):
+            for threads, line, inside in ((1, ":", "w"), (most, "-", colour(name))):
                 run = rows[(rows["method"] == name) & (rows["threads"] == threads)].sort_values("batch")
                 error = [run["events_per_second"] - run["p10"], run["p90"] - run["events_per_second"]]
                 label = title(name) if threads == most else None
-                axes.errorbar(
-                    run["batch"], run["events_per_second"], error, color=colour(name), ls=line, marker="o", label=label
-                )
-        axes.set_xscale("log")
+                look = {"color": colour(name), "ls": line, "marker": "o", "mfc": inside}
+                axes.errorbar(run["batch"], run["events_per_second"], error, label=label, **look)
         axes.set_yscale("log")
-        axes.set_xlabel("events in one call")
-        axes.set_title(f"{role}s; solid {most} threads, dotted 1", fontsize=10)
+        _batches(axes, rows["batch"])
+        axes.set_title(f"{role}s; solid {most} threads, dotted and open 1", fontsize=10)
     panels[0].set_ylabel("events per second (median, p10–p90)")
     # Every method has a score, so the right panel names them all.
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
+
+
+def _batches(axes: Axes, batches: "pd.Series[int]") -> None:
+    """A logarithmic x axis with the batches that were timed, and no other, marked on it."""
+    axes.set_xscale("log")
+    timed = sorted(batches.unique())
+    axes.set_xticks(timed, [f"{batch:,}" for batch in timed])
+    axes.xaxis.minorticks_off()
+    axes.set_xlabel("events in one call")
 
 
 def against_torch(results: Results) -> Figure | None:
@@ -255,10 +263,9 @@ def against_torch(results: Results) -> Figure | None:
             if "torch.compile" in run:
                 axes.plot(run["batch"], run["onnxruntime"] / run["torch.compile"], ls=":", **line)
         axes.axhline(1, color="0.5", lw=1)
-        axes.set_xscale("log")
+        _batches(axes, group["batch"])
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}×")
-        axes.set_xlabel("events in one call")
         axes.set_title(f"{threads} thread{'s' if int(str(threads)) > 1 else ''}", fontsize=10)
     panels[0].set_ylabel("ONNX Runtime / torch")
     look = {"fontsize": 8, "frameon": False, "title": "over eager; dotted: over compiled", "title_fontsize": 8}
