@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.showers.geometry import LAYERS, THRESHOLD, VOXELS, layer_of
-from train.nets.autoregressive import AutoregressiveFlow, AutoregressiveSettings
+from train.nets.autoregressive import AutoregressiveFlow, AutoregressiveSettings, summed
 
 # Shares of energy are coded as FIRST + (ln share - FLOOR) / SPAN; no energy as standard normal noise, cut at NOISE.
 FLOOR, FIRST, SPAN, NOISE = -16.5, 4.0, 4.0, 3.0
@@ -104,12 +104,12 @@ class ShowerFlow(nn.Module):
         outer, blank = layers[0::2], noise[0::2]
         coded, density = _coded(outer, total, blank)
         x = torch.cat([ratio[None], coded])
-        return self.layers.log_density(x, _energy(energy)) + density.sum(0) - torch.log(self.spread)
+        return self.layers.log_density(x, _energy(energy)) + summed(density) - torch.log(self.spread)
 
     def log_voxels(self, showers: Tensor, layers: Tensor, noise: Tensor) -> Tensor:
         """Log p `[N]` of showers `[504, N]` given their layers' energies; noise `[504, N]` where a voxel is 0."""
         coded, density = _coded(showers, self.layer_of.T @ layers, noise)
-        return self.voxels.log_density(coded, _layers(layers)) + density.sum(0)
+        return self.voxels.log_density(coded, _layers(layers)) + summed(density)
 
     def log_parts(self, showers: Tensor, energy: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Log p of layers `[N]` and of voxels `[N]` of showers `[N, 504]`, and the energy `[N]` they are given.
