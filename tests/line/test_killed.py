@@ -1,10 +1,11 @@
-"""A run that was killed and taken up again, against the same steps in one process that nobody kills."""
+"""A run of own events, with labels, that was killed and taken up again, against one process that nobody kills."""
 
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -46,6 +47,16 @@ def test_it_was_taken_up_again_and_finished(killed: Ran) -> None:
     assert not list(killed.folder.rglob("*.part"))
     assert [path.suffix for path in (killed.folder / "graphs").iterdir()] == [".onnx"]
     assert not [path for path in (killed.folder / "checkpoints").rglob("*") if path.is_file()]
+
+
+def test_with_labels_everything_is_there(killed: Ran) -> None:
+    results = pd.read_csv(killed.folder / "report" / "results.csv")
+    assert set(results[results["metric"] == "max_sic"]["method"]) == {"cathode", "cwola"}
+    assert "signal region 3300-3700 GeV" in (killed.folder / "report" / "index.html").read_text()
+    opened = Model(killed.folder / PLACE / "cathode" / "template.onnx")
+    assert opened.outputs["features"].columns == ("width", "n_tracks", "charge")
+    assert opened.inputs["condition"].columns == ("m_vis",)
+    assert opened.units()["m_vis"] == "GeV"
 
 
 @pytest.mark.parametrize(

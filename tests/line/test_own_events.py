@@ -1,24 +1,12 @@
-"""Bring your own events: three features with foreign names, the mass in GeV, with labels and without."""
+"""Bring your own events: three features with foreign names, the mass in GeV, without labels."""
 
 import json
 
 import pandas as pd
 
-from infer.model import Model
 from tests.line.conftest import Ran
 
 WINDOW, VALIDATION = "3300-3700", "2700-3000"
-
-
-def test_with_labels_everything_is_there(killed: Ran) -> None:
-    assert killed.done.returncode == 0, killed.done.stderr
-    results = pd.read_csv(killed.folder / "report" / "results.csv")
-    assert set(results[results["metric"] == "max_sic"]["method"]) == {"cathode", "cwola"}
-    assert "signal region 3300-3700 GeV" in (killed.folder / "report" / "index.html").read_text()
-    opened = Model(killed.folder / WINDOW / "n100" / "s1" / "cathode" / "template.onnx")
-    assert opened.outputs["features"].columns == ("width", "n_tracks", "charge")
-    assert opened.inputs["condition"].columns == ("m_vis",)
-    assert opened.units()["m_vis"] == "GeV"
 
 
 def test_without_labels_the_run_finishes(unlabelled: Ran) -> None:
