@@ -14,6 +14,7 @@ from export import graph
 from export.gates import check_graph
 from train import ports
 from train.methods import drapes, sigma
+from train.nets.autoregressive import summed
 from train.nets.diffusion import Denoiser, ladder
 from train.nets.flow import StackedLinear
 from train.nets.velocity import FlowMatching, NetSettings
@@ -207,3 +208,18 @@ def test_samplers_are_one_scan_at_any_batch(name: str) -> None:
     (found,) = session.run(None, feeds)
     expected = ports.run(template, {key: torch.from_numpy(values) for key, values in feeds.items()})
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+class Sum(nn.Module):
+    """All that a likelihood of hundreds of features does in the end."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return summed(torch.eye(504) @ features.T)[:, None]  # a product, as in a flow: features before events
+
+
+def test_sums_over_features_do_not_round_one_after_the_other() -> None:
+    features = np.random.default_rng(4).normal(1, 1, (2000, 504)).astype(np.float32)
+    exact = features.sum(1, dtype=np.float64)
+    found = run(graph.from_module(Sum(), {"features": features[:7]}, "score"), features)
+    one_by_one = np.cumsum(features, 1, dtype=np.float32)[:, -1]
+    assert (found - exact).std() < 0.5 * (one_by_one - exact).std()

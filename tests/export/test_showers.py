@@ -23,7 +23,7 @@ def caloflow(shower_task: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     settings["flow"] = {part: {"blocks": 1, "hidden": 8, "bins": 4} for part in ("layers", "voxels")}
     fit_cell("shower_flow", shower_task, folder / "flow", settings, {}, {})
     fit_cell("caloflow", shower_task, folder / "cell", {}, {}, {"shower_flow": folder / "flow" / "model.pt"})
-    with pytest.MonkeyPatch.context() as patch:  # sampled one voxel after the other in torch, at every size, twice
+    with pytest.MonkeyPatch.context() as patch:  # sampled one voxel after the other in torch, at every size
         patch.setattr(gates, "BATCHES", (1, 64))
         export_cell(folder / "cell" / "model.pt", shower_task, folder / "cell")
     return folder / "cell"
