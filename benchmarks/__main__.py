@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks.generate import KINDS
 from benchmarks.generate.processes import SIMULATIONS
+from infer.arguments import Parser
 from infer.errors import BadInput, guarded
 
 PARTS = ("data", "background", "simulation")  # of the LHC Olympics
@@ -12,7 +13,7 @@ PARTS = ("data", "background", "simulation")  # of the LHC Olympics
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = Parser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="run a suite, or what is missing of it")

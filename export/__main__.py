@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
+from infer.arguments import Parser
 from infer.errors import guarded
 
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser = Parser(prog="python -m export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     cell = commands.add_parser("cell", help="export every graph of a fit")
     cell.add_argument("fit", type=Path, help="model.pt")

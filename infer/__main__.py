@@ -3,25 +3,34 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from infer.arguments import LARGEST_SEED, Parser, number, whole
 from infer.errors import guarded
+
+if TYPE_CHECKING:
+    from infer.model import Model
 
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = argparse.ArgumentParser(prog="python -m infer", description=__doc__)
+    parser = Parser(prog="python -m infer", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     template = commands.add_parser("template", help="write template events")
     template.add_argument("model", type=Path, help="an exported template.onnx")
     template.add_argument("--task", type=Path, required=True, help="task.h5 with target masses and sources")
     template.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
-    template.add_argument("--count", type=int, help="events (default: the task's target masses, once each)")
-    template.add_argument("--seed", type=int, help="draw seed (default: the training template's)")
-    template.add_argument("--batch-blocks", type=int, default=1, help="blocks of 1,000 events a call (default 1)")
+    template.add_argument(
+        "--count", type=whole(1, 10**12), help="events (default: the task's target masses, once each)"
+    )
+    template.add_argument("--seed", type=whole(0, LARGEST_SEED), help="draw seed (default: the training template's)")
+    template.add_argument(
+        "--batch-blocks", type=whole(1, 1000), default=1, help="blocks of 1,000 events a call (default 1)"
+    )
     template.add_argument("--expect", type=Path, help="a template made with torch that this one must reproduce")
 
     score = commands.add_parser("score", help="write anomaly scores")
@@ -34,10 +43,12 @@ def main() -> int:
     throughput.add_argument("model", type=Path)
     throughput.add_argument("--task", type=Path, required=True)
     throughput.add_argument("--out", type=Path, help="JSON file to write")
-    throughput.add_argument("--batches", type=int, nargs="+", default=[100, 1000, 10000])
-    throughput.add_argument("--repeats", type=int, default=10)
-    throughput.add_argument("--seconds", type=float, default=2.0, help="least total time of a row")
-    throughput.add_argument("--file-events", type=int, default=100_000, help="events written in the file scope")
+    throughput.add_argument("--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000])
+    throughput.add_argument("--repeats", type=whole(1, 10**4), default=10)
+    throughput.add_argument("--seconds", type=number(0, 3600), default=2.0, help="least total time of a row")
+    throughput.add_argument(
+        "--file-events", type=whole(1, 10**8), default=100_000, help="events written in the file scope"
+    )
 
     describe = commands.add_parser("describe", help="say what an exported file is")
     describe.add_argument("model", type=Path)
@@ -48,17 +59,22 @@ def main() -> int:
     for command in (template, score, throughput, describe, check):
         command.add_argument("--provider", default="cpu", choices=("cpu", "cuda"), help="no fallback between them")
     for command in (template, score):
-        command.add_argument("--threads", type=int, help="concurrent callers (default: all cores; one on CUDA)")
-    throughput.add_argument("--threads", type=int, nargs="+", help="callers to try (default: 1 and all cores)")
+        command.add_argument(
+            "--threads", type=whole(1, 1024), help="concurrent callers (default: all cores; one on CUDA)"
+        )
+    throughput.add_argument(
+        "--threads", type=whole(1, 1024), nargs="+", help="callers to try (default: 1 and all cores)"
+    )
 
     arguments = parser.parse_args()
     return COMMANDS[arguments.command](arguments)
 
 
 def _template(arguments: argparse.Namespace) -> int:
-    from infer import template
+    from infer import events, purpose, template
     from infer.model import Model
 
+    events.check_output(arguments.out, [arguments.model, arguments.task, *filter(None, [arguments.expect])])
     model = Model(arguments.model, arguments.provider)
     with _progress("template events") as progress:
         template.generate(
@@ -73,7 +89,9 @@ def _template(arguments: argparse.Namespace) -> int:
         )
     if arguments.expect:
         template.compare(model, arguments.expect, arguments.out)
-    print(f"{arguments.out}: template of {arguments.model} on {arguments.provider}")
+    if note := purpose.other_window(model, arguments.task):
+        print(note)
+    print(f"{arguments.out}: template of {arguments.model} on {arguments.provider}; {_digest([model])}")
     return 0
 
 
@@ -84,14 +102,24 @@ def _score(arguments: argparse.Namespace) -> int:
     models = [Model(path, arguments.provider) for path in arguments.model]
     with _progress("scored events") as progress:
         score(models, arguments.events, arguments.out, arguments.group, arguments.threads, progress)
-    print(f"{arguments.out}: scores of {', '.join(map(str, arguments.model))} on {arguments.provider}")
+    names = ", ".join(map(str, arguments.model))
+    print(f"{arguments.out}: scores of {names} on {arguments.provider}; {_digest(models)}")
     return 0
+
+
+def _digest(models: "Sequence[Model]") -> str:
+    """Whether what ran is what was exported."""
+    if all(model.verified for model in models):
+        return "digest as in export.json"
+    return "digest not checked, for want of an export.json that names it"
 
 
 def _throughput(arguments: argparse.Namespace) -> int:
     from infer import events
     from infer.throughput import measure
 
+    if arguments.out:
+        events.check_output(arguments.out, [arguments.model, arguments.task])
     rows = []
     for row in measure(
         arguments.model,

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -124,26 +124,53 @@ def from_task(
     if not 0 <= seed < 2**63:
         raise BadInput(f"seed {seed}: choose one from 0 to 2^63 - 1")
     with events.opened(path) as file:
-        attributes: dict[str, Any] = dict(file.attrs)
         target = next((name for name in TARGETS if name in file), None)
         if target is None:
             raise BadInput(f"{path}: not a task file (no '{TARGETS[0]}'); `python -m benchmarks task` makes one")
-        if "window" not in attributes and (source in ("sideband", "signal region") or "anchor_low" in inputs):
+        window, whole = _range(file, "window"), _range(file, "mass_range")
+        if window is None and (source in ("sideband", "signal region") or "anchor_low" in inputs):
             raise BadInput(f"{path}: has no mass window, and this template starts from one; give a task that has")
-        target_mass = file[target][:].astype(np.float32)
         group = {"sideband": "data", "signal region": "data", "simulation": "simulation", None: None}[source]
         if group is not None and group not in file:
             raise BadInput(f"{path}: this template needs '{group}' events as its source, and the task has none")
+        mass, features = _columns(file) if group is not None else ("", [])
+    target_mass = events.read(path, [target])[target]
+    if target_mass.ndim != 1 or not len(target_mass):
+        raise BadInput(f"{path}: '{target}' must hold one number an event, and some; draw the task again")
     beside = None
     if "anchor_low" in inputs:
-        window, whole = ((float(low), float(high)) for low, high in (attributes["window"], attributes["mass_range"]))
+        if window is None or whole is None:
+            raise BadInput(f"{path}: names no 'mass_range' for the anchors to lie in; draw the task again")
         beside = anchors(window, whole, margin or 0.0)
     if group is None:
         return Draws(inputs, target_mass, None, None, seed, anchors=beside)
-    mass, features = str(attributes["mass"]), [str(name) for name in attributes["features"]]
     columns = events.read(path, [mass, *features], group)
     keep = np.ones(len(columns[mass]), dtype=bool)
-    if source in ("sideband", "signal region"):
-        keep = events.in_window(columns[mass], attributes["window"]) == (source == "signal region")
+    if window is not None and source in ("sideband", "signal region"):
+        keep = events.in_window(columns[mass], window) == (source == "signal region")
     table = joined(columns, features)[keep]
+    if not len(table):
+        raise BadInput(f"{path}: holds no {source} events, which this template starts from")
+    if "source" in inputs and table.shape[1] != inputs["source"]:
+        raise BadInput(
+            f"{path}: its features are {table.shape[1]} numbers an event, and this template takes {inputs['source']}"
+        )
     return Draws(inputs, target_mass, table, columns[mass][keep], seed, source == "signal region", beside)
+
+
+def _range(file: h5py.Group, name: str) -> tuple[float, float] | None:
+    """An attribute that holds two rising masses; None where there is none."""
+    if name not in file.attrs:
+        return None
+    edges = np.asarray(file.attrs[name])
+    if edges.shape != (2,) or edges.dtype.kind not in "fiu" or not (np.isfinite(edges).all() and edges[0] < edges[1]):
+        raise BadInput(f"{file.file.filename}: its '{name}' is not two rising numbers; draw the task again")
+    return float(edges[0]), float(edges[1])
+
+
+def _columns(file: h5py.Group) -> tuple[str, list[str]]:
+    """The names of a task's mass and features."""
+    mass, features = file.attrs.get("mass"), np.atleast_1d(file.attrs.get("features", [])).tolist()
+    if not (isinstance(mass, str) and features and all(isinstance(name, str) for name in features)):
+        raise BadInput(f"{file.file.filename}: does not name its mass and features; draw the task again")
+    return mass, features

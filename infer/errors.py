@@ -1,8 +1,14 @@
-"""Bad input and failed checks: one clear line and an exit status, never a traceback."""
+"""Bad input, failed checks and signals: one clear line and an exit status, never a traceback."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from infer import process
+
+GOES_ON = "what was finished is kept; the same command goes on from there"
 
 
 class BadInput(Exception):
@@ -19,14 +25,32 @@ def in_one_line(error: BaseException) -> str:
 
 
 def guarded(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command's `main`: `BadInput` is one line on stderr and exit status 2, `GateFailed` exit status 1."""
+    """Run a command's `main`, and turn what stops it into one line on stderr and an exit status.
+
+    `BadInput`, a refusal by the operating system and a lack of memory exit with 2, `GateFailed` with 1, a signal with
+    128 and its number. Anything else is a mistake of ours and keeps its traceback.
+    """
     try:
-        sys.exit(main() or 0)
+        with process.step_of_a_run(), process.interrupted_by_signals():
+            sys.exit(main() or 0)
     except (BadInput, GateFailed) as error:
-        sys.stdout.flush()
         name, status = ("error", 2) if isinstance(error, BadInput) else ("failed", 1)
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(status)
+        _leave(f"{name}: {' '.join(str(error).split())}", status)
+    except process.Interrupted as interruption:
+        _leave(f"interrupted by {interruption.signal.name}: {GOES_ON}", 128 + interruption.signal)
     except KeyboardInterrupt:
-        print("interrupted: what was finished is kept; the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+        _leave(f"interrupted: {GOES_ON}", 128 + signal.SIGINT)
+    except BrokenPipeError:  # whoever read the output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except MemoryError as error:
+        _leave(f"error: not enough memory ({in_one_line(error)}); ask for less at once, or use a larger machine", 2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _leave(f"error: {place}{error.strerror or in_one_line(error)}", 2)
+
+
+def _leave(line: str, status: int) -> NoReturn:
+    sys.stdout.flush()
+    print(line, file=sys.stderr)
+    sys.exit(status)

@@ -5,8 +5,10 @@ import fcntl
 import hashlib
 import json
 import os
+import resource
+import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,21 +22,65 @@ from numpy.typing import NDArray
 from infer.columns import Columns as Columns
 from infer.errors import BadInput
 
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _UNWRITABLE |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}  # a folder or a file in the way
+_UNWRITABLE |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}  # not a name
+_LONGEST_NAME = 200  # bytes; what stands beside a file while it is written has a longer one
+
+
+def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a place for an output before any work is done for it; nothing is written.
+
+    Args:
+        path: the file to be written.
+        inputs: files that are read for it. They are compared by what they are, not by what they are called.
+
+    Raises:
+        BadInput: not a name for a file, something there that is not a regular file, or one of the inputs.
+    """
+    path = Path(path)
+    if not path.name or path.name in (".", "..") or "\0" in str(path):
+        raise BadInput(f"'{path}': not the name of a file to write; choose another one")
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise BadInput(f"{path}: cannot be written (its name is over {_LONGEST_NAME} bytes long); choose a shorter one")
+    try:
+        there = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    if not stat.S_ISREG(there.st_mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFCHR: "a device"}
+        kinds |= {stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(there.st_mode), "no regular file")
+        raise BadInput(f"{path}: cannot be written ({kind} is there); choose another place")
+    for given in inputs:
+        with suppress(OSError, ValueError):
+            if os.path.samestat(there, os.stat(given)):
+                raise BadInput(f"{path}: is an input of this command ({given}) and would be lost; choose another place")
 
 
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write `path` into `BadInput`."""
+    """Turn the operating system's refusal to write `path` into `BadInput`; folders made for it then go again."""
+    missing = [folder for folder in path.parents if not os.path.lexists(folder)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            raise
-        reason = os.strerror(error.errno)
-        raise BadInput(f"{path}: cannot be written ({reason}); free space or choose another place") from error
+    except BaseException as error:
+        for folder in missing:
+            with suppress(OSError):  # never made, or in use
+                folder.rmdir()
+        if isinstance(error, OSError) and _refuses(error, path):
+            reason = os.strerror(error.errno or errno.EIO)
+            raise BadInput(f"{path}: cannot be written ({reason}); free space or choose another place") from error
+        raise
+
+
+def _refuses(error: OSError, path: Path) -> bool:
+    """Whether an error says that `path` cannot be written, not that something else cannot be read."""
+    here = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(path.parent)
+    return error.errno in _UNWRITABLE or (error.errno == errno.ENOENT and here)  # /proc takes no new files
 
 
 @contextmanager
@@ -69,8 +115,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         BadInput: the place cannot be written.
     """
     path = Path(path)
+    check_output(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    with sole_writer(path), writable(path):
+    with writable(path), sole_writer(path):
         try:
             yield temporary
             with open(temporary, "rb") as handle:
@@ -104,8 +151,13 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read what `write_json` wrote."""
-    return json.loads(Path(path).read_text())
+    """Read what `write_json` wrote; raises `BadInput` where there is no such file, or a damaged one."""
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: no such file")
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: damaged (not JSON); remove it, and run the command that wrote it again") from error
 
 
 def sha256(path: str | Path) -> str:
@@ -239,27 +291,50 @@ class Stream:
         self.resumed = 0
 
     def __enter__(self) -> Self:
+        check_output(self.path)
         with ExitStack() as held:
+            held.enter_context(writable(self.path))
             held.enter_context(sole_writer(self.path))
+            held.push(self._remove_refused)
             self._open()
-            self._lock = held.pop_all()
+            self._held = held.pop_all()
         self.resumed = self.chunks - len(self.pending())
         return self
 
+    def _remove_refused(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave nothing of a file that cannot be made as it was asked for; a killed one is gone on with."""
+        if isinstance(error, BadInput | OSError):
+            self.part.unlink(missing_ok=True)
+            self.done_path.unlink(missing_ok=True)
+
     def _open(self) -> None:
         with writable(self.path):
-            if self.path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
             key = json.dumps([self.identity, self.columns, self.total, self.chunk], sort_keys=True, default=str)
             tag = hashlib.sha256(key.encode()).digest()
             done = self.done_path.read_bytes() if self.part.exists() and self.done_path.exists() else b""
             if not (done[:32] == tag and len(done) == len(tag) + self.chunks):
                 self.done_path.unlink(missing_ok=True)
+                self._check_space()
                 self._lay_out()
                 self.done_path.write_bytes(tag + bytes(self.chunks))
             with h5py.File(self.part, "r") as file:
                 self._offsets = {name: file[name].id.get_offset() for name in self.columns} if self.total else {}
             self._data, self._done = os.open(self.part, os.O_RDWR), os.open(self.done_path, os.O_RDWR)
+
+    def _check_space(self) -> None:
+        """Refuse what the disk cannot hold, now rather than after hours; HDF5 would end the whole process."""
+        needed = 4 * self.total * sum(self.widths.values()) + 2**16
+        disk = os.statvfs(self.path.parent)
+        free = disk.f_bavail * disk.f_frsize
+        if needed > free:
+            raise BadInput(
+                f"{self.path}: cannot be written (it needs {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free); "
+                "free space or choose another place"
+            )
+        if 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < needed:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.path))
 
     @property
     def chunks(self) -> int:
@@ -339,4 +414,4 @@ class Stream:
         finally:
             os.close(self._data)
             os.close(self._done)
-            self._lock.__exit__(kind, error, trace)
+            self._held.__exit__(kind, error, trace)

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infer.columns import split
+from infer import metadata
 from infer.errors import BadInput, in_one_line
+from infer.metadata import STRUCTURED as STRUCTURED
+from infer.metadata import Port as Port
 
 try:
     import onnxruntime
@@ -20,45 +23,10 @@ except ImportError as error:
         "onnxruntime is not installed: pip install '.[infer]' for CPUs or '.[infer-gpu]' for NVIDIA GPUs, never both"
     ) from error
 
+onnxruntime.set_default_logger_severity(4)  # as `session_options` does for what sessions print
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-ROLES = ("template", "score", "density")
-
-# The values of metadata_props that are JSON; the others are plain text.
-STRUCTURED = frozenset(
-    {
-        "inputs",
-        "outputs",
-        "window",
-        "mass_range",
-        "settings",
-        "fitted_range",
-        "flop_per_event",
-        "parity",
-        "versions",
-        "cpu_only",
-    }
-)
-
-
-@dataclass(frozen=True)
-class Port:
-    """One input or output of a graph, `[N, width]`: its columns side by side, their names, units and widths.
-
-    A column is one number an event, or a wide one: the voxels of a shower.
-    """
-
-    columns: tuple[str, ...]
-    units: tuple[str, ...]
-    widths: tuple[int, ...]
-
-    @property
-    def width(self) -> int:
-        """Numbers an event."""
-        return sum(self.widths)
-
-    def split(self, table: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """A table `[N, width]` as columns by name."""
-        return split(table, dict(zip(self.columns, self.widths, strict=True)))
+LARGEST_FILE = 2**31  # bytes: no ONNX file without external data is larger
 
 
 class Model:
@@ -66,6 +34,7 @@ class Model:
 
     Attributes:
         metadata: the file's `metadata_props`, those in `STRUCTURED` parsed.
+        verified: whether the file's digest was compared with the one in export.json beside it.
         role: "template", "score" or "density".
         inputs, outputs: what the graph takes and gives, by name, in order.
         sha256: digest of the file.
@@ -86,8 +55,11 @@ class Model:
         self.path = Path(path)
         if not self.path.is_file():
             raise BadInput(f"{path}: no such file")
+        if self.path.stat().st_size > LARGEST_FILE:
+            raise BadInput(f"{path}: larger than any ONNX file can be; is it a file of `python -m export`?")
         content = self.path.read_bytes()
         self.sha256 = hashlib.sha256(content).hexdigest()
+        self.verified = _verified(self.path, self.sha256)
         self.session = _session(content, path, provider, threads)
         self.provider = provider
         self.metadata = _metadata(self.session, path)
@@ -96,12 +68,33 @@ class Model:
             raise BadInput(
                 f"{path}: tree ensembles run on the CPU provider only; use --provider cpu, or train the mlp classifier"
             )
-        self.inputs = _ports(self.metadata["inputs"])
-        self.outputs = _ports(self.metadata["outputs"])
+        self.inputs = metadata.ports(self.metadata["inputs"])
+        self.outputs = metadata.ports(self.metadata["outputs"])
 
     def run(self, feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """One call: inputs `[N, columns]` float32 by name → outputs `[N, columns]` float32 by name."""
-        return dict(zip(self.outputs, self.session.run(list(self.outputs), dict(feeds)), strict=True))
+        """One call: inputs `[N, columns]` float32 by name → outputs `[N, columns]` float32 by name.
+
+        Raises:
+            BadInput: ONNX Runtime cannot run the graph.
+        """
+        try:
+            return dict(zip(self.outputs, self.session.run(list(self.outputs), dict(feeds)), strict=True))
+        except Exception as error:  # onnxruntime raises its own exception types, one per failure
+            raise BadInput(
+                f"{self.path}: ONNX Runtime cannot run it ({in_one_line(error)}); export it again, or give fewer "
+                "events a call"
+            ) from error
+
+    def finite(self, feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """As `run`; also raises `BadInput` where an output is not finite, or not of its shape."""
+        found = self.run(feeds)
+        rows = len(next(iter(feeds.values())))
+        for name, values in found.items():
+            shape = (rows, self.outputs[name].width)
+            wrong = "NaN or infinite" if values.shape == shape else f"{shape} expected, but {values.shape}"
+            if values.shape != shape or not np.isfinite(values).all():
+                raise BadInput(f"{self.path}: gives {wrong} {name}; it is damaged, export it again")
+        return found
 
     def columns(self, outputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Outputs as event columns, by column name."""
@@ -130,7 +123,7 @@ def session_options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised, and said in our own line
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
@@ -162,31 +155,33 @@ def _session(content: bytes, path: str | Path, provider: str, threads: int) -> A
     return session
 
 
+def _verified(path: Path, sha256: str) -> bool:
+    """Whether export.json beside `path` knows the file; raises `BadInput` if by another digest."""
+    record = path.with_name("export.json")
+    if not record.is_file():
+        return False
+    try:
+        known = {entry["file"]: entry["sha256"] for entry in json.loads(record.read_bytes())}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"{record}: damaged; export the files beside it again") from error
+    if path.name not in known:
+        return False
+    if known[path.name] != sha256:
+        raise BadInput(f"{path}: is not the file that was exported: its SHA-256 is not in {record}; export it again")
+    return True
+
+
 def _metadata(session: Any, path: str | Path) -> dict[str, Any]:
     meta = session.get_modelmeta()
     if meta.producer_name != "sideband":
         raise BadInput(f"{path}: an ONNX file, but not one of Sideband's (its producer is '{meta.producer_name}')")
-    try:
-        metadata = {k: json.loads(v) if k in STRUCTURED else v for k, v in meta.custom_metadata_map.items()}
-        complete = metadata["role"] in ROLES and metadata.keys() >= STRUCTURED
-    except (ValueError, KeyError):
-        complete = False
-    if not complete:
-        raise BadInput(f"{path}: its Sideband metadata is damaged or of another version; export it again")
-    graph = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
-    for side, ports in graph.items():
-        if [port.name for port in ports] != list(metadata[side]):
+    found = metadata.parse(meta.custom_metadata_map, path)
+    for side, nodes in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        described = {name: port.width for name, port in metadata.ports(found[side]).items()}
+        tables = [(node.name, node.type, node.shape[1:]) for node in nodes]
+        if tables != [(name, "tensor(float)", [width]) for name, width in described.items()]:
             raise BadInput(f"{path}: its {side} are not those its metadata names; export it again")
-    return metadata
-
-
-def _ports(described: Mapping[str, Any]) -> dict[str, Port]:
-    return {
-        name: Port(
-            tuple(port["columns"]), tuple(port["units"]), tuple(port.get("widths") or [1] * len(port["columns"]))
-        )
-        for name, port in described.items()
-    }
+    return found
 
 
 def check(path: str | Path, provider: str = "cpu") -> dict[str, float]:
@@ -197,24 +192,54 @@ def check(path: str | Path, provider: str = "cpu") -> dict[str, float]:
         the vectors: up to 1 the file reproduces itself.
 
     Raises:
-        BadInput: no check vectors for this file.
+        BadInput: no check vectors for this file, or damaged ones.
     """
     model = Model(path, provider)
-    vectors = model.path.with_name("check.npz")
-    if not vectors.is_file():
-        raise BadInput(f"{vectors}: no such file; keep the check vectors beside the model, or export it again")
+    vectors = _vectors(model)
     stem = model.path.stem
-    with np.load(vectors) as stored:
-        if f"{stem}.atol" not in stored:
-            raise BadInput(f"{vectors}: holds no vectors for {model.path.name}; export it again")
-        found = model.run({name: stored[f"{stem}.input.{name}"] for name in model.inputs})
-        atol, rtol = stored[f"{stem}.atol"], float(stored[f"{stem}.rtol"])
-        expected = {name: stored[f"{stem}.output.{name}"] for name in model.outputs}
-    return {name: deviation(found[name], expected[name], atol, rtol) for name in model.outputs}
+    found = model.run({name: vectors[f"{stem}.input.{name}"] for name in model.inputs})
+    atol, rtol = vectors[f"{stem}.atol"], float(vectors[f"{stem}.rtol"])
+    return {name: deviation(found[name], vectors[f"{stem}.output.{name}"], atol, rtol) for name in model.outputs}
+
+
+def _vectors(model: Model) -> dict[str, NDArray[Any]]:
+    """The check vectors of a model by their names in the file, with the shapes and tolerances that it must have."""
+    path, stem = model.path.with_name("check.npz"), model.path.stem
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file; keep the check vectors beside the model, or export it again")
+    widths = {f"{stem}.input.{name}": port.width for name, port in model.inputs.items()}
+    widths |= {f"{stem}.output.{name}": port.width for name, port in model.outputs.items()}
+    tolerances = {f"{stem}.atol": (sum(port.width for port in model.outputs.values()),), f"{stem}.rtol": ()}
+    damaged = BadInput(f"{path}: damaged check vectors; export {model.path.name} again")
+    try:
+        with open(path, "rb") as handle, np.load(handle) as stored:
+            if f"{stem}.atol" not in stored:
+                raise BadInput(f"{path}: holds no vectors for {model.path.name}; export it again")
+            vectors = {name: stored[name] for name in (*widths, *tolerances)}
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise damaged from error
+    rows = len(vectors[next(iter(widths))]) if vectors[next(iter(widths))].ndim else 0
+    tables = all(
+        vectors[name].shape == (rows, width) and vectors[name].dtype == np.float32 for name, width in widths.items()
+    )
+    known = model.metadata["parity"]
+    limits = {f"{stem}.atol": known.get("atol", np.inf), f"{stem}.rtol": known.get("rtol", np.inf)}
+    for name, shape in tolerances.items():
+        values = vectors[name]
+        right = values.shape == shape and values.dtype.kind == "f" and np.isfinite(values).all() and (values >= 0).all()
+        # Looser tolerances than those the file was exported with would pass anything.
+        tables = tables and bool(right) and bool((values <= np.multiply(limits[name], 1 + 1e-6)).all())
+    if not tables:
+        raise damaged
+    return vectors
 
 
 def deviation(found: NDArray[Any], expected: NDArray[Any], atol: float | NDArray[Any], rtol: float) -> float:
-    """The largest difference in units of the tolerance, infinite where anything is not finite."""
+    """The largest difference in units of the tolerance; infinite where it is not a number, or of nothing."""
+    if found.shape != expected.shape or not found.size:
+        return float("inf")
     if not (np.isfinite(found).all() and np.isfinite(expected).all()):
         return float("inf")
-    return float((np.abs(found - expected) / (atol + rtol * np.abs(expected))).max(initial=0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = float((np.abs(found - expected) / (atol + rtol * np.abs(expected))).max())
+    return ratio if ratio == ratio else float("inf")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infer import draws, events
+from infer import draws, events, purpose
 from infer.columns import joined
 from infer.errors import BadInput
 from infer.model import Model
@@ -50,6 +50,8 @@ def score(
             raise BadInput(f"{model.path}: is a template graph, it has no score; use `python -m infer template`")
         if model.inputs != first.inputs:
             raise BadInput(f"{model.path}: takes other inputs than {first.path}; give the folds of one model")
+        purpose.check(model, path, group)
+    events.check_output(out, [path, *(model.path for model in models)])
     names = [column for port in first.inputs.values() for column in port.columns]
     with events.opened(path, group) as node:
         total = events.count(node, names, path)
@@ -76,7 +78,7 @@ def score(
                 name: joined({column: rows[column][block] for column in port.columns}, port.columns)
                 for name, port in first.inputs.items()
             }
-            found = np.concatenate([next(iter(model.run(feeds).values())) for model in models], axis=1)
+            found = np.concatenate([next(iter(model.finite(feeds).values())) for model in models], axis=1)
             fold = np.arange(start + block.start, start + block.stop) % len(models)
             result[block] = found[np.arange(len(found)), fold]
         outside = np.zeros(size, dtype=bool)

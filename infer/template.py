@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infer import draws, events
+from infer import draws, events, purpose
 from infer.errors import BadInput, GateFailed
 from infer.model import Model, deviation
 from infer.provenance import cores
@@ -48,6 +48,7 @@ def generate(
     """
     if model.role != "template":
         raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
+    events.check_output(out, [model.path, task])
     seed = int(model.metadata["seed"]) if seed is None else seed
     source = drawn(model, task, seed)
     count = len(source.target_mass) if count is None else count
@@ -57,6 +58,8 @@ def generate(
     chunk = max(CHUNK_BLOCKS, batch_blocks) * draws.BLOCK
     mass = model.inputs["condition"].columns[0]
     columns = [mass, *(column for port in model.outputs.values() for column in port.columns)]
+    with events.opened(task) as file:
+        window = {"window": file.attrs["window"]} if "window" in file.attrs else {}
     identity = {
         "kind": "template",
         "model_sha256": model.sha256,
@@ -66,6 +69,7 @@ def generate(
         "batch": batch_blocks * draws.BLOCK,
         "provider": model.provider,
         "source": model.metadata["source"],
+        **window,
     }
 
     def make(start: int, size: int) -> events.Columns:
@@ -73,7 +77,7 @@ def generate(
         for first in range(start // draws.BLOCK, -(-(start + size) // draws.BLOCK), batch_blocks):
             # Whole blocks always, also the last one: an event never depends on how many come after it.
             feeds = source.blocks(first, batch_blocks)
-            parts.append(model.columns(model.run(feeds)) | {mass: feeds["condition"][:, 0]})
+            parts.append(model.columns(model.finite(feeds)) | {mass: feeds["condition"][:, 0]})
         return {name: np.concatenate([part[name] for part in parts])[:size] for name in columns}
 
     with events.Stream(out, columns, count, chunk, identity, model.units(), model.widths()) as stream:
@@ -81,7 +85,8 @@ def generate(
 
 
 def drawn(model: Model, task: str | Path, seed: int) -> draws.Draws:
-    """The inputs of a template's graph on a task; raises `BadInput` as `draws.from_task` does."""
+    """The inputs of a template's graph on a task; raises `BadInput` as `draws.from_task` and `purpose.check` do."""
+    purpose.check(model, task, "/")
     widths = {name: port.width for name, port in model.inputs.items()}
     margin = model.metadata["settings"].get("method", {}).get("anchor_margin")
     return draws.from_task(task, widths, model.metadata["source"] or None, seed, margin)
@@ -94,8 +99,11 @@ def compare(model: Model, expected: str | Path, made: str | Path) -> float:
         The largest difference in units of the graph's stored tolerance; at most 1.
 
     Raises:
+        BadInput: the two do not hold the same events, or the graph names no tolerance.
         GateFailed: they differ by more; `made` is removed.
     """
+    if not model.metadata["parity"]:
+        raise BadInput(f"{model.path}: names no tolerance to hold a template to; export it again")
     (port,) = model.outputs.values()
     names = port.columns
     ours, theirs = events.read(made, names), events.read(expected, names)

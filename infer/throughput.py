@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import onnxruntime
 
-from infer import draws, events, provenance
+from infer import draws, events, provenance, purpose
 from infer.columns import joined
 from infer.errors import BadInput
 from infer.model import PROVIDERS, Model, session_options
@@ -90,6 +90,7 @@ def _inputs(model: Model, task: str | Path, size: int) -> draws.Feeds:
     """At least `size` realistic rows for every input of the graph."""
     if model.role == "template":
         return drawn(model, task, int(model.metadata["seed"])).blocks(0, -(-size // draws.BLOCK))
+    purpose.check(model, task, "data")
     names = [column for port in model.inputs.values() for column in port.columns]
     rows = events.read(task, names, "data", slice(0, size))
     if not len(rows[names[0]]):

@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
+from infer.arguments import Parser
 from infer.errors import BadInput, guarded
 
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    parser = Parser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     fit = commands.add_parser("fit", help="fit one method on one task")

@@ -243,10 +243,10 @@ def test_stream_bears_its_name_only_when_complete(tmp_path: Path) -> None:
 
     def make(start: int, size: int) -> events.Columns:
         if start >= 500:
-            raise BadInput("no more")
+            raise KeyboardInterrupt
         return columns_of(start, size)
 
-    with pytest.raises(BadInput, match="no more"), stream(path) as out:
+    with pytest.raises(KeyboardInterrupt), stream(path) as out:
         out.fill(make, 1, quiet)
     assert not path.exists()
     with pytest.raises(RuntimeError, match="8 chunks were never written"), stream(path) as out:
@@ -254,6 +254,30 @@ def test_stream_bears_its_name_only_when_complete(tmp_path: Path) -> None:
     with stream(path) as out:
         assert out.fill(columns_of, 1, quiet) == 1234 - 500
     np.testing.assert_array_equal(events.read(path, ["a"])["a"], columns_of(0, 1234)["a"])
+
+
+def test_a_refused_stream_leaves_nothing(tmp_path: Path) -> None:
+    def make(start: int, size: int) -> events.Columns:
+        if start >= 500:
+            raise BadInput("no such event")
+        return columns_of(start, size)
+
+    with pytest.raises(BadInput, match="no such event"), stream(tmp_path / "new" / "folder" / "out.h5") as out:
+        out.fill(make, 2, quiet)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stream_that_the_disk_cannot_hold_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"out.h5: cannot be written \(it needs 8e\+06 GB, and .* GB are free\)"):
+        stream(tmp_path / "out.h5", total=10**15, chunk=10**12).__enter__()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(BadInput, match=r"cannot be written \(File too large\)"):
+            stream(tmp_path / "out.h5", total=10_000).__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 KILLED = """

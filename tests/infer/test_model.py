@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,110 @@ def test_check_needs_the_vectors_of_this_very_file(tmp_path: Path) -> None:
     path.rename(tmp_path / "fold0.onnx")
     with pytest.raises(BadInput, match=r"holds no vectors for fold0\.onnx"):
         model.check(tmp_path / "fold0.onnx")
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("score.output.score", np.zeros((0, 1), np.float32)),
+        ("score.output.score", np.zeros((64, 2), np.float32)),
+        ("score.input.features", np.zeros((3, 2), np.float32)),
+        ("score.input.features", np.zeros((64, 2), np.float64)),
+        ("score.atol", np.array([np.nan])),
+        ("score.atol", np.array([1e9])),  # with this anything would be reproduced
+        ("score.atol", np.array([1e-5, 1e-5])),
+        ("score.rtol", np.array(-1.0)),
+        ("score.rtol", np.array("none")),
+    ],
+)
+def test_check_vectors_that_would_pass_anything_are_refused(tmp_path: Path, key: str, wrong: np.ndarray) -> None:
+    path = graphs.score(tmp_path / "score.onnx")
+    vectors = graphs.check_vectors(path)
+    with np.load(vectors) as stored:
+        content = dict(stored)
+    np.savez(vectors, **content | {key: wrong})
+    with pytest.raises(BadInput, match=r"check\.npz: damaged check vectors; export score\.onnx again"):
+        model.check(path)
+
+
+def test_no_events_are_not_a_reproduction(tmp_path: Path) -> None:
+    path = graphs.score(tmp_path / "score.onnx")
+    vectors = graphs.check_vectors(path)
+    with np.load(vectors) as stored:
+        content = {name: values[:0] if values.ndim == 2 else values for name, values in stored.items()}
+    np.savez(vectors, **content)
+    assert model.check(path) == {"score": np.inf}
+
+
+def test_damaged_check_vectors_are_refused(tmp_path: Path) -> None:
+    path = graphs.score(tmp_path / "score.onnx")
+    vectors = graphs.check_vectors(path)
+    content = vectors.read_bytes()
+    for damaged in (b"", content[:100], content[: len(content) // 2], content.replace(b"NUMPY", b"NUMPI")):
+        vectors.write_bytes(damaged)
+        with pytest.raises(BadInput, match="damaged check vectors"):
+            model.check(path)
+
+
+def test_a_digest_beside_the_file_is_checked(tmp_path: Path) -> None:
+    path, record = graphs.score(tmp_path / "score.onnx"), tmp_path / "export.json"
+    assert not Model(path).verified
+    record.write_text(json.dumps([{"file": "score.onnx", "sha256": Model(path).sha256}]))
+    assert Model(path).verified
+    graphs.score(path, weight=1.0001)  # a sound file, with other weights
+    with pytest.raises(BadInput, match="is not the file that was exported"):
+        Model(path)
+    record.write_text("[{")
+    with pytest.raises(BadInput, match=r"export\.json: damaged"):
+        Model(path)
+
+
+def test_what_a_graph_cannot_take_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    opened = Model(graphs.score(tmp_path / "score.onnx"))
+    with pytest.raises(BadInput, match="ONNX Runtime cannot run it"):
+        opened.run({"features": np.zeros((1, 7), np.float32)})
+    with pytest.raises(BadInput, match="gives NaN or infinite score"):
+        opened.finite({"features": np.full((1, 2), np.inf, np.float32)})
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("window", [3.7, 3.3]),
+        ("window", "all"),
+        ("mass_range", [2.3]),
+        ("inputs", {"features": {"columns": ["x", "y"], "units": [""]}}),
+        ("outputs", {"score": {"columns": ["score"], "units": [""], "widths": [2]}}),
+        ("fitted_range", {"z": [0, 1]}),
+        ("fitted_range", {"x": [1, None]}),
+        ("settings", {"method": {"anchor_margin": "wide"}}),
+        ("parity", {"atol": [1e-4, 1e-4], "rtol": 1e-4}),
+        ("parity", {"atol": [1e-4]}),
+        ("flop_per_event", -1),
+        ("seed", "-1"),
+        ("source", "nowhere"),
+        ("cpu_only", 0),
+    ],
+)
+def test_edited_metadata_are_refused(tmp_path: Path, key: str, wrong: object) -> None:
+    path = graphs.score(tmp_path / "score.onnx", **({} if key in ("inputs", "outputs") else {key: wrong}))
+    if key in ("inputs", "outputs"):
+        graph = onnx.load(path)
+        (entry,) = [entry for entry in graph.metadata_props if entry.key == key]
+        entry.value = json.dumps(wrong)
+        onnx.save(graph, path)
+    with pytest.raises(BadInput, match=r"metadata is damaged|not those its metadata names"):
+        Model(path)
+
+
+def test_deviation_of_nothing_or_of_no_number_is_infinite() -> None:
+    nothing = np.zeros((0, 2))
+    assert model.deviation(nothing, nothing, 1.0, 1.0) == np.inf
+    one = np.ones((1, 1))
+    for atol in (np.nan, 0.0):
+        assert model.deviation(one, one, atol, 0.0) == np.inf
+    assert model.deviation(one, np.ones((2, 1)), 1.0, 1.0) == np.inf
 
 
 def test_deviation_is_in_units_of_the_tolerance() -> None:

@@ -1,0 +1,54 @@
+"""Command lines whose mistakes are one line, and the ranges of their numbers."""
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from infer.errors import BadInput
+
+LARGEST_SEED = 2**63 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `BadInput` instead of printing its usage, and takes negative values.
+
+    argparse takes "-1-2" and "-1e3" for options. Here whatever starts like a negative number is a value, be it a
+    number, the name of a window of negative masses, or a path that begins with one. Options are never abbreviated.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+        self._negative_number_matcher = re.compile(r"^-\.?\d")
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise BadInput(f"{message}; `{self.prog} --help` lists what there is")
+
+
+def whole(least: int = 1, most: int = 10**9) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        if re.fullmatch(r"-?[0-9]{1,20}", text) and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a whole number from {least} to {most}")
+
+    return parse
+
+
+def number(above: float = 0.0, most: float = math.inf) -> Callable[[str], float]:
+    """The type of an argument that is a finite number above `above` and up to `most`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and above < value <= most:
+            return value
+        limit = f" and up to {most:g}" if math.isfinite(most) else ""
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a number above {above:g}{limit}")
+
+    return parse

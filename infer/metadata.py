@@ -1,0 +1,171 @@
+"""What an exported file says of itself, read from its `metadata_props` and checked key by key."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infer.columns import split
+from infer.errors import BadInput
+
+ROLES = ("template", "score", "density")
+SOURCES = ("", "sideband", "signal region", "simulation")
+
+# The values of metadata_props that are JSON; the others are plain text.
+STRUCTURED = frozenset(
+    {
+        "inputs",
+        "outputs",
+        "window",
+        "mass_range",
+        "settings",
+        "fitted_range",
+        "flop_per_event",
+        "parity",
+        "versions",
+        "cpu_only",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a graph, `[N, width]`: its columns side by side, their names, units and widths.
+
+    A column is one number an event, or a wide one: the voxels of a shower.
+    """
+
+    columns: tuple[str, ...]
+    units: tuple[str, ...]
+    widths: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Numbers an event."""
+        return sum(self.widths)
+
+    def split(self, table: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """A table `[N, width]` as columns by name."""
+        return split(table, dict(zip(self.columns, self.widths, strict=True)))
+
+
+def parse(properties: Mapping[str, str], path: object) -> dict[str, Any]:
+    """The metadata of a file, those in `STRUCTURED` parsed.
+
+    Args:
+        properties: `metadata_props`.
+        path: the file, for messages.
+
+    Raises:
+        BadInput: a key is missing, or its value is not what `python -m export` writes.
+    """
+    metadata: dict[str, Any]
+    try:
+        metadata = {key: json.loads(text) if key in STRUCTURED else text for key, text in properties.items()}
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "not JSON") from error
+    for key, right in CHECKS.items():
+        if key not in metadata:
+            raise _damaged(path, f"no '{key}'")
+        if not right(metadata[key]):
+            raise _damaged(path, f"wrong '{key}'")
+    known = {column for port in ports(metadata["inputs"]).values() for column in port.columns}
+    if metadata["role"] != "template" and not metadata["fitted_range"].keys() <= known:
+        raise _damaged(path, "wrong 'fitted_range'")
+    width = sum(port.width for port in ports(metadata["outputs"]).values())
+    if metadata["parity"] and len(metadata["parity"]["atol"]) != width:
+        raise _damaged(path, "wrong 'parity'")
+    return metadata
+
+
+def ports(described: Mapping[str, Any]) -> dict[str, Port]:
+    """The inputs or the outputs that the metadata describe, by name, in order."""
+    return {
+        name: Port(
+            tuple(port["columns"]), tuple(port["units"]), tuple(port.get("widths") or [1] * len(port["columns"]))
+        )
+        for name, port in described.items()
+    }
+
+
+def _damaged(path: object, what: str) -> BadInput:
+    return BadInput(f"{path}: its Sideband metadata is damaged or of another version ({what}); export it again")
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
+
+
+def _is_window(value: Any) -> bool:
+    return value is None or (_is_range(value) and value[0] < value[1])
+
+
+def _are_ports(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(map(_is_port, value.values()))
+
+
+def _is_port(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    columns, units, widths = (value.get(key) for key in ("columns", "units", "widths"))
+    if not (isinstance(columns, list) and columns and isinstance(units, list) and len(units) == len(columns)):
+        return False
+    if not all(isinstance(name, str) and name for name in columns) or not all(isinstance(unit, str) for unit in units):
+        return False
+    if len(set(columns)) < len(columns):
+        return False
+    return not widths or (
+        isinstance(widths, list)
+        and len(widths) == len(columns)
+        and all(type(width) is int and width >= 1 for width in widths)
+    )
+
+
+def _are_ranges(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_range, value.values()))
+
+
+def _is_parity(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    atol = value.get("atol")
+    tolerances = [*atol, value.get("rtol")] if isinstance(atol, list) else [None]
+    return not value or all(_is_number(one) and one >= 0 for one in tolerances)
+
+
+def _is_anchored(value: Any) -> bool:
+    """Settings, whose `anchor_margin` templates are drawn with."""
+    if not isinstance(value, dict):
+        return False
+    method = value.get("method", {})
+    return isinstance(method, dict) and _is_number(method.get("anchor_margin", 0.0))
+
+
+def _is_seed(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 20 and int(value) < 2**63
+
+
+CHECKS: dict[str, Callable[[Any], bool]] = {
+    "role": lambda value: value in ROLES,
+    "method": bool,
+    "source": lambda value: value in SOURCES,
+    "seed": _is_seed,
+    "inputs": _are_ports,
+    "outputs": _are_ports,
+    "window": _is_window,
+    "mass_range": _is_window,
+    "settings": _is_anchored,
+    "fitted_range": _are_ranges,
+    "flop_per_event": lambda value: value is None or (_is_number(value) and value >= 0),
+    "parity": _is_parity,
+    "versions": lambda value: isinstance(value, dict),
+    "cpu_only": lambda value: isinstance(value, bool),
+}

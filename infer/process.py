@@ -1,0 +1,81 @@
+"""What every command does as a process: it heeds signals, and holds the lock of the run it is a step of.
+
+A run of a suite tells its steps of itself by the environment variable `RUN`. Each step keeps a file of its own locked
+in the run's folder as long as it lives. The kernel frees the lock however the process ends, so a later run can see
+whether steps of an earlier one are still at work.
+"""
+
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+RUN = "SIDEBAND_RUN"  # the folder of the run's steps
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to end."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(self.signal.name)
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Raise `Interrupted` in the block at the first of `SIGNALS`, so that it can clean up; ignore those that follow.
+
+    Signals that the process was started to ignore, as under nohup, stay ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    before = {each: signal.getsignal(each) for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN}
+    for each in before:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def step_of_a_run() -> Iterator[None]:
+    """Hold this process's lock in the folder that `RUN` names, where it names one."""
+    folder = os.environ.get(RUN)
+    if not folder or not Path(folder).is_dir():
+        yield
+        return
+    path = Path(folder) / str(os.getpid())
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def living_steps(folder: Path) -> list[int]:
+    """Process numbers of the steps that hold a lock in `folder`; files of dead ones are removed."""
+    living = []
+    for path in sorted(folder.glob("*")):
+        with suppress(FileNotFoundError), open(path) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                living.append(int(path.name))
+            else:
+                path.unlink(missing_ok=True)
+    return living

@@ -1,0 +1,107 @@
+"""Whether a file of events is what an exported graph was made for: its columns, units, window and data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infer import events
+from infer.errors import BadInput
+from infer.model import Model
+
+
+def serves_every_window(model: Model) -> bool:
+    """Whether a graph is good for any window of its data: one fit over the whole mass range stands behind it."""
+    return model.metadata.get("scope") == "all" and model.role != "score"
+
+
+def check(model: Model, path: str | Path, group: str) -> None:
+    """Compare what `path` says of its events with what the graph says of those it was fitted to.
+
+    Only what both state is compared: a file of somebody else's events has columns and units, and need not have more.
+
+    Args:
+        model: the graph.
+        path: an events file, a template or a task.h5.
+        group: the group that holds the events' columns.
+
+    Raises:
+        BadInput: other columns, other units, another window, or a task of other data.
+    """
+    with events.opened(path) as file:
+        said = dict(file.attrs)
+        places = {column: place for column, place in _places(model, group).items() if place in file}
+        units = {column: _text(file[place].attrs.get("unit")) for column, place in places.items()}
+    _check_columns(model, path, said)
+    for column, unit in model.units().items():
+        found = units.get(column)
+        if unit and found and found != unit:
+            raise BadInput(
+                f"{path}: '{places[column]}' is in {found}, and {model.path} was fitted to '{column}' in {unit}; "
+                "convert it"
+            )
+    window, known = _window(said), model.metadata["window"]
+    if window is not None and known is not None and window != known and not serves_every_window(model):
+        raise BadInput(
+            f"{path}: is of the window {_named(window)}, and {model.path} is good for {_named(known)} alone; "
+            "give events of that window, or a method that serves every window"
+        )
+    if said.get("kind") == "task":
+        ours, theirs = model.metadata.get("dataset_sha256"), _text(said.get("dataset_sha256"))
+        if ours and theirs and ours != theirs:
+            raise BadInput(
+                f"{path}: was drawn from other data than {model.path} was fitted to; give a task of the same data"
+            )
+
+
+def other_window(model: Model, path: str | Path) -> str:
+    """One line where a graph that serves every window is used in another one than its own; "" elsewhere."""
+    with events.opened(path) as file:
+        window = _window(dict(file.attrs))
+    known = model.metadata["window"]
+    if window is None or known is None or window == known:
+        return ""
+    return f"{model.metadata['method']} serves every window: exported with {_named(known)}, used in {_named(window)}"
+
+
+def _places(model: Model, group: str) -> dict[str, str]:
+    """Where a file holds each column that a graph takes."""
+    if model.role != "template":
+        return {column: f"{group}/{column}" for column in model.units()}
+    # A template takes its target masses, and starts from data or simulation, which are in one unit.
+    mass = dict.fromkeys(model.inputs["condition"].columns, "target_mass")
+    return {column: f"data/{column}" for column in model.widths()} | mass
+
+
+def _check_columns(model: Model, path: str | Path, said: Mapping[str, Any]) -> None:
+    """A task names its mass and its features, in their order."""
+    ports = {**model.inputs, **(model.outputs if model.role == "template" else {})}
+    for name, port in ports.items():
+        key = {"condition": "mass", "source_condition": "mass", "source": "features", "features": "features"}.get(name)
+        if said.get("kind") != "task" or key is None or key not in said:
+            continue
+        found = tuple(str(_text(each)) for each in np.atleast_1d(said[key]))
+        if found != port.columns:
+            raise BadInput(
+                f"{path}: its {key} {'is' if key == 'mass' else 'are'} {', '.join(found)}, and {model.path} was fitted "
+                f"to {', '.join(port.columns)}; give a task of the same columns"
+            )
+
+
+def _window(said: Mapping[str, Any]) -> list[float] | None:
+    found = said.get("window")
+    if found is None:
+        return None
+    edges = np.asarray(found)
+    return [float(edge) for edge in edges] if edges.shape == (2,) and edges.dtype.kind in "fiu" else None
+
+
+def _named(window: list[float]) -> str:
+    return f"{window[0]:g}-{window[1]:g}"
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bytes | np.bytes_):
+        return value.decode(errors="replace")
+    return value if isinstance(value, str) else None
