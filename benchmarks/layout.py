@@ -1,6 +1,7 @@
 """The rules of our events layout, and which of them a file breaks."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from benchmarks.showers.geometry import VOXELS
 from benchmarks.showers.readers import UNITS as SHOWERS
 from infer import events
 
-ROWS = 20_000  # read at a time
+ROWS, NUMBERS = 20_000, 20_000_000  # read at a time, at most
 
 UNITS = {**DIJETS, **SHOWERS}
+
+WIDE = ("constituents", "showers")  # columns of more than one number an event
 
 # Columns with a meaning of their own, and the least value of those that have one.
 LEAST = {"m_jj": 0.0, "m_j1": 0.0, "dm_j": 0.0, "dr_jj": 0.0, "weight": 0.0}
@@ -32,38 +35,45 @@ def violations(path: str | Path, mass: str = "m_jj") -> list[str]:
         mass: the mass column; showers have their incident energy instead.
 
     Raises:
-        BadInput: no such file, or not a readable HDF5 file.
+        BadInput: no such file, not an HDF5 file, or a damaged one.
     """
     with events.opened(path) as file:
-        if any("pandas_type" in item.attrs for item in file.values()):
+        if events.is_pandas(file):
             return ["a pandas store, not one dataset a column; a suite reads it with 'source: lhco'"]
+        held = events.items(file)
         found = [
-            f"group '{name}': columns must be datasets of the file itself"
-            for name, item in file.items()
+            f"group {name!r}: columns must be datasets of the file itself"
+            for name, item in held.items()
             if isinstance(item, h5py.Group)
         ]
-        columns = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
-        if "showers" in columns:
-            mass = "energy"  # of what made them: the condition that takes the mass's place
+        found += [
+            f"{name!r}: leads nowhere or to another file, or has a name that is not UTF-8"
+            for name, item in held.items()
+            if item is None
+        ]
+        columns = {name: item for name, item in held.items() if isinstance(item, h5py.Dataset)}
+        mass = condition(columns, mass)
         if mass not in columns:
-            found.append(f"no mass column '{mass}' (columns there: {', '.join(columns) or 'none'})")
-        numbers = {}
-        for name, data in columns.items():
-            if data.ndim < 1 or data.dtype.kind not in "fiub":
-                found.append(f"'{name}': must be an array of numbers, and is of type {data.dtype}, shape {data.shape}")
-            else:
-                numbers[name] = data
-        lengths = {name: len(data) for name, data in numbers.items()}
+            found.append(f"no mass column {mass!r} (columns there: {events.listed(columns)})")
+        faults = {name: events.fault(data) for name, data in columns.items()}
+        found += [f"{name!r}: {fault}" for name, fault in faults.items() if fault]
+        numbers = {name: data for name, data in columns.items() if not faults[name]}
+        lengths = {name: data.shape[0] for name, data in numbers.items()}
         if len(set(lengths.values())) > 1:
-            found.append(f"columns of unequal length: {', '.join(f'{name} {n}' for name, n in lengths.items())}")
+            found.append(f"columns of unequal length: {events.listed(f'{name} {n}' for name, n in lengths.items())}")
         if lengths and not max(lengths.values()):
             found.append("no events")
         for name, data in numbers.items():
-            found += [f"'{name}': {broken}" for broken in _column(name, data)]
+            found += [f"{name!r}: {broken}" for broken in _column(name, data, path)]
     return found
 
 
-def _column(name: str, data: h5py.Dataset) -> Iterator[str]:
+def condition(columns: Container[str], mass: str) -> str:
+    """The column that is the mass; of showers, the energy of what made them takes its place."""
+    return "energy" if "showers" in columns else mass
+
+
+def _column(name: str, data: h5py.Dataset, path: str | Path) -> Iterator[str]:
     """The rules of a single column."""
     yield from _unit(name, data)
     if name == "constituents" and (data.ndim != 4 or data.shape[1] != 2 or data.shape[3] != 3):
@@ -72,20 +82,26 @@ def _column(name: str, data: h5py.Dataset) -> Iterator[str]:
     if name == "showers" and data.shape[1:] != (VOXELS,):
         yield f"shape {data.shape}; must be [events, {VOXELS} voxels]"
         return
-    bad, first, least, others, disorder = 0, -1, np.inf, 0, 0
-    for start in range(0, len(data), ROWS):
-        with np.errstate(over="ignore"):
-            values = data[start : start + ROWS].astype(np.float32)
+    if name not in WIDE and data.ndim > 1:
+        yield f"shape {data.shape}; must be [events], one number an event"
+        return
+    rows = min(ROWS, max(NUMBERS // max(math.prod(data.shape[1:]), 1), 1))
+    bad, first, least, others, disorder, middle = 0, -1, np.inf, 0, 0, None
+    for start in range(0, data.shape[0], rows):
+        with events.undamaged(path, f"column {name!r} "):
+            values = events.as_float32(data[start : start + rows])
         finite = np.isfinite(values)
         if not finite.all() and not bad:
             first = start + int(np.argmin(finite.reshape(len(values), -1).all(axis=1)))
+        if name == "m_jj" and middle is None and finite.any():
+            middle = float(np.median(values[finite]))
         bad += int((~finite).sum())
         least = min(least, float(values.min(where=finite, initial=np.inf)))
-        others += int((~np.isin(values, (0, 1))).sum())
+        others += int((~np.isin(values, (0, 1))).sum()) if name == "label" else 0
         disorder += _disorder(values) if name == "constituents" else 0
     if bad:
         yield f"{bad} NaN or infinite values, or beyond float32 (first: row {first})"
-    if name == "label" and others:
+    if others:
         yield f"{others} values other than 0 (background) and 1 (signal)"
     if name in LEAST and least < LEAST[name]:
         yield f"values down to {least:g}; must not be negative"
@@ -94,20 +110,18 @@ def _column(name: str, data: h5py.Dataset) -> Iterator[str]:
             f"{disorder} jets whose constituents are out of order: pt must fall and not be negative, |phi| be at most "
             "pi, and zeros follow the last"
         )
-    if name == "m_jj" and len(data):
-        middle = float(np.median(data[:ROWS]))
-        if not LIKELY[0] < middle < LIKELY[1]:
-            yield f"about {middle:.3g}, so hardly in TeV"
+    if middle is not None and not LIKELY[0] < middle < LIKELY[1]:
+        yield f"about {middle:.3g}, so hardly in TeV"
 
 
 def _unit(name: str, data: h5py.Dataset) -> Iterator[str]:
-    unit = data.attrs.get("unit")
+    unit = events.attribute(data, "unit")
     if name == "label":
         return
-    if not isinstance(unit, str):
+    if not isinstance(unit, str) or not unit.isprintable():
         yield "no attribute 'unit' (a text, empty for a pure number)"
     elif name in UNITS and unit != UNITS[name]:
-        yield f"in '{unit}'; the layout has it in {UNITS[name]}"
+        yield f"in {unit!r}; the layout has it in {UNITS[name]}"
 
 
 def _disorder(values: NDArray[Any]) -> int:

@@ -5,7 +5,7 @@ two references) and `test/` (labelled, never trained on) share no events. The la
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import Dataset, Events, join
+from benchmarks.showers import task as showers
 from infer import events
+from infer.arguments import LARGEST_SEED
 from infer.columns import joined
 from infer.draws import generator
 from infer.errors import BadInput
@@ -27,6 +29,7 @@ SIGNAL_SPLIT = {"data": 0.4, "reference": 0.3, "test": 0.3}
 
 # Fewer events than this in the window or in one sideband are an error in the suite, not a search.
 LEAST_EVENTS = 100
+MOST_TARGETS = 50_000_000  # they are drawn in memory
 
 WINDOWLESS = "showers"  # what folders and tables call the window of a task that has none
 
@@ -60,7 +63,8 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     """Draw a task and write it to `out`.
 
     Raises:
-        BadInput: an empty window or sideband, more signal than there is, or an injection into unlabelled events.
+        BadInput: an empty window or sideband, more signal than there is, an injection into unlabelled events, or too
+            many target masses.
     """
     low, high = recipe.mass_range
     if not low < recipe.window[0] < recipe.window[1] < high:
@@ -74,6 +78,11 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     _check_masses(dataset, data, recipe)
     data = data[generator(recipe.seed, "order", 0).permutation(len(data))]
     inside = events.in_window(data.mass, recipe.window)
+    if inside.sum() * recipe.oversampling > MOST_TARGETS:
+        raise BadInput(
+            f"oversampling: {recipe.oversampling} times the {inside.sum()} events in the window are more than "
+            f"{MOST_TARGETS:,} target masses; choose less"
+        )
     repeated = np.repeat(data.mass[inside], recipe.oversampling)
     target_mass = repeated[generator(recipe.seed, "target mass", 0).permutation(len(repeated))]
 
@@ -289,22 +298,125 @@ class Task:
 
 
 def read(path: str | Path) -> Task:
-    """Open a task; raises `BadInput` if the file is not one."""
+    """Open a task, with everything that it says of itself checked; the values of its features are when they are read.
+
+    Raises:
+        BadInput: no task, or one that lacks something or contradicts itself.
+    """
     with events.opened(path) as file:
-        attributes = {
-            name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-            for name, value in file.attrs.items()
-        }
+        attributes = events.attributes(file)
         if attributes.get("kind") != "task":
             raise BadInput(f"{path}: not a task file; `python -m benchmarks task` makes one")
-        units = {name: str(data.attrs.get("unit", "")) for name, data in file["data"].items()}
-        features = {name: math.prod(file["data"][name].shape[1:]) for name in attributes["features"]}
-    return Task(Path(path), attributes["mass"], features, units, attributes)
+        _check_said(attributes, "target_energy" not in file, path)
+        mass, features = attributes["mass"], attributes["features"]
+        data = _group(file, "data", [mass, *features], path)
+        units = {name: events.unit(each, name, path) for name, each in data.items()}
+        found = Task(Path(path), mass, {name: math.prod(data[name].shape[1:]) for name in features}, units, attributes)
+        _check_groups(file, found)
+        _check_targets(file, found)
+    return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value)) and len(set(value)) == len(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
+
+
+def _is_range(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(edge, int | float) for edge in value):
+        return False
+    return -math.inf < value[0] < value[1] < math.inf
+
+
+# What attributes must be, in words, and whether they are: of every task, of those with a window, with labels there, of
+# showers.
+_TEXT = "a text", _is_text
+_WHOLE = "a whole number from 0 on", _is_whole
+_RANGE = "two rising numbers", _is_range
+_TRUTH = "true or false", lambda value: isinstance(value, bool)
+_NUMBER = "a number", lambda value: isinstance(value, float)
+Checks = dict[str, tuple[str, Callable[[Any], bool]]]
+_SAID: Checks = {"mass": _TEXT, "features": ("a list of different names", _is_names), "seed": _WHOLE}
+_SAID |= {"dataset": _TEXT, "dataset_sha256": _TEXT}
+_OF_WINDOWS: Checks = {"window": _RANGE, "mass_range": _RANGE, "validation": _TRUTH, "oversampling": _WHOLE}
+_OF_WINDOWS |= {"data_in_window": _WHOLE, "data_in_range": _WHOLE}
+_OF_LABELS: Checks = {"injection": _WHOLE, "signal_in_window": _WHOLE, "background_in_window": _WHOLE}
+_OF_LABELS |= {"significance": _NUMBER}
+_OF_SHOWERS: Checks = {"injection": _WHOLE, "photons": _WHOLE, "samples": _TEXT}
+
+
+def _check_said(attributes: dict[str, Any], windowed: bool, path: str | Path) -> None:
+    labelled = _OF_LABELS if "injection" in attributes else {}
+    for name, (what, right) in {**_SAID, **({**_OF_WINDOWS, **labelled} if windowed else _OF_SHOWERS)}.items():
+        if name not in attributes or not right(attributes[name]):
+            how = "is missing" if name not in attributes else f"must be {what}"
+            raise BadInput(f"{path}: attribute '{name}' {how}; draw the task again")
+    if attributes["mass"] in attributes["features"]:
+        raise BadInput(f"{path}: names {attributes['mass']!r} as mass and as a feature; draw the task again")
+    if windowed:
+        (low, high), (least, most) = attributes["window"], attributes["mass_range"]
+        if not least < low < high < most:
+            raise BadInput(f"{path}: its window does not lie inside its mass range; draw the task again")
+    else:
+        showers.samples(attributes)
+
+
+def _group(file: h5py.Group, name: str, columns: Sequence[str], path: str | Path) -> dict[str, h5py.Dataset]:
+    """Columns of one of a task's groups, not empty; raises `BadInput`."""
+    group = events.item(file, name)
+    if not isinstance(group, h5py.Group):
+        raise BadInput(f"{path}: no group '{name}'; draw the task again")
+    found = events.datasets(group, columns, path)
+    if not all(map(len, found.values())):
+        raise BadInput(f"{path}: no events in '{name}'; draw the task again")
+    return found
+
+
+def _check_groups(file: h5py.Group, found: Task) -> None:
+    """All groups have the data's columns, and those that are labelled a label of 0 or 1 for each event."""
+    path, columns = found.path, [found.mass, *found.features]
+    told = {"reference": ["label"], "test": ["label"]} if found.labelled else {}
+    if not found.windowed:
+        told = {"reference": ["label", "mass"], "test": ["label", "sample", "deposited"]}
+    groups = {name: _group(file, name, [*columns, *more], path) for name, more in told.items()}
+    groups["data"] = _group(file, "data", columns, path)
+    if "simulation" in file:
+        groups["simulation"] = _group(file, "simulation", columns, path)
+    for group, held in groups.items():
+        for name, data in held.items():
+            wide = name in found.features and not found.windowed
+            if data.ndim != 1 and not (wide and data.shape[1:] == groups["data"][name].shape[1:]):
+                raise BadInput(f"{path}: '{group}' has {name!r} of shape {data.shape}; draw the task again")
+    labels = {name: held["label"] for name, held in groups.items() if "label" in held}
+    if found.windowed and found.labelled:
+        labels["truth"] = _group(file, "truth", ["label"], path)["label"]
+        if labels["truth"].shape != groups["data"][found.mass].shape:
+            raise BadInput(f"{path}: 'truth' and 'data' are of unequal length; draw the task again")
+    for group, data in labels.items():
+        if not np.isin(events.column(data, "label", path), (0, 1)).all():
+            raise BadInput(f"{path}: '{group}' has labels other than 0 and 1; draw the task again")
+
+
+def _check_targets(file: h5py.Group, found: Task) -> None:
+    """Target masses are one number each, and lie in the window; target energies likewise, and are above 0."""
+    name = "target_mass" if found.windowed else "target_energy"
+    target = events.column(events.datasets(file, [name], found.path)[name], name, found.path)
+    right = events.in_window(target, found.window) if found.windowed else target > 0
+    if target.ndim != 1 or not len(target) or not right.all():
+        where = "in the window" if found.windowed else "above 0"
+        raise BadInput(f"{found.path}: '{name}' must be numbers {where}, at least one; draw the task again")
 
 
 def window_name(window: Sequence[float]) -> str:
-    """How folders and tables call a window: "3.3-3.7"."""
-    return f"{window[0]:g}-{window[1]:g}"
+    """How folders and tables call a window, apart from every other: "3.3-3.7", "3300-3700", "-1-2"."""
+    return "-".join(repr(float(edge) + 0.0).removesuffix(".0") for edge in window)  # 0.0 turns -0.0 into itself
 
 
 def injection_name(injection: int | None) -> str:

@@ -86,6 +86,7 @@ def _template(arguments: argparse.Namespace) -> int:
             arguments.threads,
             arguments.batch_blocks,
             progress,
+            arguments.expect,
         )
     if arguments.expect:
         template.compare(model, arguments.expect, arguments.out)

@@ -145,6 +145,8 @@ def from_task(
     if group is None:
         return Draws(inputs, target_mass, None, None, seed, anchors=beside)
     columns = events.read(path, [mass, *features], group)
+    if columns[mass].ndim != 1:
+        raise BadInput(f"{path}: '{group}/{mass}' must hold one number an event; draw the task again")
     keep = np.ones(len(columns[mass]), dtype=bool)
     if window is not None and source in ("sideband", "signal region"):
         keep = events.in_window(columns[mass], window) == (source == "signal region")

@@ -30,6 +30,8 @@ def guarded(main: Callable[[], int | None]) -> NoReturn:
     `BadInput`, a refusal by the operating system and a lack of memory exit with 2, `GateFailed` with 1, a signal with
     128 and its number. Anything else is a mistake of ours and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be no text
     try:
         with process.step_of_a_run(), process.interrupted_by_signals():
             sys.exit(main() or 0)
@@ -37,7 +39,8 @@ def guarded(main: Callable[[], int | None]) -> NoReturn:
         name, status = ("error", 2) if isinstance(error, BadInput) else ("failed", 1)
         _leave(f"{name}: {' '.join(str(error).split())}", status)
     except process.Interrupted as interruption:
-        _leave(f"interrupted by {interruption.signal.name}: {GOES_ON}", 128 + interruption.signal)
+        said = "; ".join([*getattr(interruption, "__notes__", []), GOES_ON])
+        _leave(f"interrupted by {interruption.signal.name}: {said}", 128 + interruption.signal)
     except KeyboardInterrupt:
         _leave(f"interrupted: {GOES_ON}", 128 + signal.SIGINT)
     except BrokenPipeError:  # whoever read the output has gone, as in `| head`

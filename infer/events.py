@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import resource
 import stat
@@ -20,11 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer.columns import Columns as Columns
+from infer.damage import check_heaps, check_regular, kind
+from infer.damage import undamaged as undamaged
 from infer.errors import BadInput
 
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _UNWRITABLE |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}  # a folder or a file in the way
 _UNWRITABLE |= {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}  # not a name
+_PLAIN = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM}  # classes of attributes
 _LONGEST_NAME = 200  # bytes; what stands beside a file while it is written has a longer one
 
 
@@ -171,67 +175,175 @@ def opened(path: str | Path, group: str = "/") -> Iterator[h5py.Group]:
     """Open one group of an HDF5 file for reading.
 
     Raises:
-        BadInput: no such file, not readable as HDF5 (truncated, say), or no such group.
+        BadInput: no such file, one that is not HDF5, no such group, or damage, be it that the block comes upon it.
     """
-    if not Path(path).is_file():
-        raise BadInput(f"{path}: no such file")
-    try:
-        handle = h5py.File(path, "r")
-    except OSError as error:
-        raise BadInput(
-            f"{path}: not a readable HDF5 file ({_reason(error)}); it may be truncated, fetch or write it again"
-        ) from error
-    with handle:
-        node = handle.get(group)
-        if not isinstance(node, h5py.Group):
-            raise BadInput(f"{path}: no group '{group}' (it has: {', '.join(handle) or 'nothing'})")
-        yield node
+    check_regular(path)
+    check_heaps(str(path), os.stat(path).st_mtime_ns)
+    with undamaged(path):
+        try:
+            handle = h5py.File(path, "r")
+        except BlockingIOError:
+            raise BadInput(f"{path}: another program is writing it; wait until that has finished") from None
+        except OSError:
+            if not kind(path):
+                raise
+            raise BadInput(
+                f"{path}: {kind(path)}, not HDF5; write its columns to an HDF5 file, or fetch it again"
+            ) from None
+        with handle:
+            node = handle[group] if group in handle else None  # noqa: SIM401 (`get` would hide damage)
+            if not isinstance(node, h5py.Group):
+                raise BadInput(f"{path}: no group '{group}' (it has: {listed(handle)})")
+            yield node
 
 
 def read(path: str | Path, columns: Sequence[str], group: str = "/", rows: slice = slice(None)) -> Columns:
     """Read columns of events as float32 arrays `[N]` (wide columns `[N, …]`), all finite and of equal length.
 
     Raises:
-        BadInput: a column is missing, not numeric, of another length, or holds NaN or infinity.
+        BadInput: a column is missing, not numeric, of another length, damaged, larger than the memory, or holds NaN or
+            infinity.
     """
     with opened(path, group) as node:
-        count(node, columns, path)
-        result = {}
-        for name in columns:
-            try:
-                values = node[name][rows]
-            except OSError as error:
-                raise BadInput(
-                    f"{path}: column '{name}' cannot be read ({_reason(error)}); the file is damaged"
-                ) from error
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told below
-                values = values.astype(np.float32)
-            if not np.isfinite(values).all():
-                row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1))) + (rows.start or 0)
-                bad = int((~np.isfinite(values)).sum())
-                raise BadInput(
-                    f"{path}: column '{name}' holds {bad} NaN or infinite values (first: row {row}); drop those events"
-                )
-            result[name] = values
-    return result
+        found = datasets(node, columns, path)
+        _check_room(found, rows, path)
+        return {name: column(data, name, path, rows) for name, data in found.items()}
+
+
+def column(data: h5py.Dataset, name: str, path: str | Path, rows: slice = slice(None)) -> NDArray[np.float32]:
+    """Rows of one of `datasets`, as `read` gives them; raises `BadInput` as `read` does."""
+    with undamaged(path, f"column {name!r} "):
+        values = as_float32(data[rows])
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = int(np.argmin(finite.reshape(len(values), -1).all(axis=1))) + (rows.start or 0)
+        bad = int((~finite).sum())
+        raise BadInput(
+            f"{path}: column {name!r} holds {bad} NaN or infinite values (first: row {row}); drop those events"
+        )
+    return values
+
+
+def check_memory(needed: int, what: str, remedy: str) -> None:
+    """Refuse what takes more bytes than this machine has memory, before allocating it; raises `BadInput`."""
+    held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > held:
+        raise BadInput(f"{what} take {needed / 1e9:.3g} GB, and there are {held / 1e9:.3g} GB of memory; {remedy}")
+
+
+def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Values as float32; what that cannot hold becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32)
 
 
 def count(node: h5py.Group, columns: Sequence[str], path: str | Path) -> int:
     """The common length of `columns` in `node`, checked; raises `BadInput` as `read` does."""
-    lengths = {}
+    return next((data.shape[0] for data in datasets(node, columns, path).values()), 0)
+
+
+def datasets(node: h5py.Group, columns: Sequence[str], path: str | Path) -> dict[str, h5py.Dataset]:
+    """The datasets of `columns` in `node`, checked but for their values; raises `BadInput` as `read` does."""
+    found = {}
     for name in columns:
-        data = node.get(name)
+        data = item(node, name)
         if not isinstance(data, h5py.Dataset):
-            held = ", ".join(key for key, item in node.items() if isinstance(item, h5py.Dataset)) or "none"
-            raise BadInput(f"{path}: no column '{name}' in '{node.name}' (columns there: {held})")
-        if data.dtype.kind not in "fiub" or data.ndim < 1:
-            raise BadInput(
-                f"{path}: column '{name}' is not an array of numbers (type {data.dtype}, shape {data.shape})"
-            )
-        lengths[name] = data.shape[0]
-    if len(set(lengths.values())) > 1:
-        raise BadInput(f"{path}: columns of unequal length: {', '.join(f'{k} {v}' for k, v in lengths.items())}")
-    return next(iter(lengths.values()), 0)
+            if is_pandas(node):
+                raise BadInput(f"{path}: a pandas store, and no dataset a column; write each column as a dataset")
+            held = listed(name for name, each in items(node).items() if isinstance(each, h5py.Dataset))
+            raise BadInput(f"{path}: no column {name!r} in '{node.name}' (columns there: {held})")
+        wrong = fault(data)
+        if wrong:
+            raise BadInput(f"{path}: column {name!r} {wrong}")
+        found[name] = data
+    if len({data.shape[0] for data in found.values()}) > 1:
+        lengths = listed(f"{name} {data.shape[0]}" for name, data in found.items())
+        raise BadInput(f"{path}: columns of unequal length: {lengths}")
+    return found
+
+
+def items(node: h5py.Group) -> dict[str, h5py.HLObject | None]:
+    """What stands in a group by its name; None for what `item` does not give."""
+    return {_text(name): item(node, name) for name in node}
+
+
+def item(node: h5py.Group, name: str) -> h5py.HLObject | None:
+    """What a group holds by a name; None for nothing, and for a link that leads nowhere or to another file."""
+    # Names that are not UTF-8 come as bytes, and h5py opens nothing by them.
+    known = isinstance(name, str) and name.strip(".") and not {"/", "\0"} & set(name)
+    link = node.get(name, getlink=True) if known else None
+    if link is None or isinstance(link, h5py.ExternalLink):
+        return None
+    if not isinstance(link, h5py.SoftLink):
+        return node[name]
+    try:
+        found = node[name]
+    except (KeyError, OSError, RuntimeError):  # nothing there, or links in a circle
+        return None
+    return found if h5py.h5f.get_name(found.id) == h5py.h5f.get_name(node.id) else None
+
+
+def is_pandas(node: h5py.Group) -> bool:
+    """Whether pandas wrote a file, and so its columns are no datasets of their own."""
+    return any(isinstance(each, h5py.Group) and "pandas_type" in each.attrs for each in items(node).values())
+
+
+def fault(data: h5py.Dataset) -> str:
+    """Why a dataset cannot be a column of events; "" if it can."""
+    if not data.shape or data.dtype.kind not in "fiub":
+        return f"is not an array of numbers (type {data.dtype}, shape {data.shape})"
+    return unstored(data)
+
+
+def unstored(data: h5py.Dataset) -> str:
+    """Why a dataset's values are not all in its file; "" if they are."""
+    plan = data.id.get_create_plist()
+    if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
+        return "has its values in other files; write them into this one"
+    if math.prod(data.shape) and data.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
+        return f"has {data.shape[0]} rows, but not all of them were ever written; write the file again"
+    if data.fletcher32:  # HDF5 crashes where a chunk has no room for its checksum of four bytes
+        sizes: list[int] = []
+        data.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
+        if min(sizes, default=4) < 4:
+            return "has chunks without a checksum; it is damaged, fetch or write the file again"
+    return ""
+
+
+def attribute(node: h5py.HLObject, name: str) -> Any:
+    """An attribute as text, number, truth value, or a list of these; None if there is none, or of another type.
+
+    Text may be stored in any way. What is not UTF-8 in it becomes lone surrogates, which are not printable.
+    """
+    if name not in node.attrs:
+        return None
+    if node.attrs.get_id(name).get_type().get_class() not in _PLAIN:
+        return None  # also because HDF5 may crash on other types where they come from damage
+    value = node.attrs[name]
+    if isinstance(value, h5py.Empty):
+        return "" if value.dtype.kind in "SO" else None
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return [_text(each) for each in value] if isinstance(value, list) else _text(value)
+
+
+def attributes(node: h5py.HLObject) -> dict[str, Any]:
+    """All attributes of those types."""
+    found = {name: attribute(node, name) for name in node.attrs if isinstance(name, str)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def unit(data: h5py.Dataset, name: str, path: str | Path) -> str:
+    """The unit of a column; "" if it names none. Raises `BadInput` if it is not a text of one line."""
+    found = attribute(data, "unit") if "unit" in data.attrs else ""
+    if not isinstance(found, str) or not found.isprintable():
+        raise BadInput(f"{path}: column {name!r} has an attribute 'unit' that is not a text; write it as one")
+    return found
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Names for a message of one line; the first of them, where there are many."""
+    held = [repr(name)[1:-1] for name in names]
+    return ", ".join(held[:most] + ["…"] * (len(held) > most)) or "nothing"
 
 
 def write(group: h5py.Group, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str] | None = None) -> None:
@@ -245,8 +357,17 @@ def write(group: h5py.Group, columns: Mapping[str, NDArray[Any]], units: Mapping
             data.attrs["unit"] = units[name]
 
 
-def _reason(error: OSError) -> str:
-    return str(error).strip().split("(", 1)[-1].rstrip(")") or type(error).__name__
+def _check_room(found: Mapping[str, h5py.Dataset], rows: slice, path: str | Path) -> None:
+    """Check the memory for all columns as float32, and beside them one as it is stored."""
+    numbers = {
+        name: len(range(*rows.indices(each.shape[0]))) * math.prod(each.shape[1:]) for name, each in found.items()
+    }
+    stored = max((number * found[name].dtype.itemsize for name, number in numbers.items()), default=0)
+    check_memory(4 * sum(numbers.values()) + stored, f"{path}: its events", "give fewer")
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
 
 
 def in_window(mass: NDArray[Any], window: Sequence[float]) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from infer.errors import BadInput
 
 ROLES = ("template", "score", "density")
 SOURCES = ("", "sideband", "signal region", "simulation")
+DRAWN = {"noise", "condition", "source", "source_condition", "anchor_low", "anchor_high"}  # inputs of a template
 
 # The values of metadata_props that are JSON; the others are plain text.
 STRUCTURED = frozenset(
@@ -73,12 +74,21 @@ def parse(properties: Mapping[str, str], path: object) -> dict[str, Any]:
             raise _damaged(path, f"no '{key}'")
         if not right(metadata[key]):
             raise _damaged(path, f"wrong '{key}'")
-    known = {column for port in ports(metadata["inputs"]).values() for column in port.columns}
-    if metadata["role"] != "template" and not metadata["fitted_range"].keys() <= known:
-        raise _damaged(path, "wrong 'fitted_range'")
-    width = sum(port.width for port in ports(metadata["outputs"]).values())
-    if metadata["parity"] and len(metadata["parity"]["atol"]) != width:
-        raise _damaged(path, "wrong 'parity'")
+    inputs, outputs = ports(metadata["inputs"]), ports(metadata["outputs"])
+    width = sum(port.width for port in outputs.values())
+    known = {column for port in inputs.values() for column in port.columns}
+    if metadata["role"] == "template":
+        drawn = inputs.keys() <= DRAWN and "condition" in inputs and inputs["condition"].width == 1
+        together = {"inputs": drawn, "outputs": len(outputs) == 1}
+    else:
+        together = {
+            "outputs": len(outputs) == 1 and width == 1,
+            "fitted_range": metadata["fitted_range"].keys() <= known,
+        }
+    together["parity"] = not metadata["parity"] or len(metadata["parity"]["atol"]) == width
+    wrong = next((key for key, fits in together.items() if not fits), None)
+    if wrong:
+        raise _damaged(path, f"wrong '{wrong}'")
     return metadata
 
 
@@ -118,7 +128,7 @@ def _is_port(value: Any) -> bool:
     columns, units, widths = (value.get(key) for key in ("columns", "units", "widths"))
     if not (isinstance(columns, list) and columns and isinstance(units, list) and len(units) == len(columns)):
         return False
-    if not all(isinstance(name, str) and name for name in columns) or not all(isinstance(unit, str) for unit in units):
+    if not all(map(_is_name, columns)) or not all(isinstance(unit, str) for unit in units):
         return False
     if len(set(columns)) < len(columns):
         return False
@@ -127,6 +137,11 @@ def _is_port(value: Any) -> bool:
         and len(widths) == len(columns)
         and all(type(width) is int and width >= 1 for width in widths)
     )
+
+
+def _is_name(value: Any) -> bool:
+    """A name that a column of an HDF5 file can have."""
+    return isinstance(value, str) and value.strip(".") != "" and not {"/", "\0"} & set(value)
 
 
 def _are_ranges(value: Any) -> bool:

@@ -26,6 +26,8 @@ except ImportError as error:
 onnxruntime.set_default_logger_severity(4)  # as `session_options` does for what sessions print
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# What numpy and zipfile raise, by where a .npz file is damaged.
+DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 LARGEST_FILE = 2**31  # bytes: no ONNX file without external data is larger
 
 
@@ -172,14 +174,19 @@ def _verified(path: Path, sha256: str) -> bool:
 
 
 def _metadata(session: Any, path: str | Path) -> dict[str, Any]:
-    meta = session.get_modelmeta()
-    if meta.producer_name != "sideband":
-        raise BadInput(f"{path}: an ONNX file, but not one of Sideband's (its producer is '{meta.producer_name}')")
-    found = metadata.parse(meta.custom_metadata_map, path)
-    for side, nodes in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+    try:
+        meta = session.get_modelmeta()
+        producer, properties = meta.producer_name, meta.custom_metadata_map
+        nodes = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
+        tables = {side: [(node.name, node.type, node.shape[1:]) for node in nodes[side]] for side in nodes}
+    except UnicodeDecodeError as error:  # each is decoded when it is asked for
+        raise BadInput(f"{path}: its metadata is not text; it is damaged, export it again") from error
+    if producer != "sideband":
+        raise BadInput(f"{path}: an ONNX file, but not one of Sideband's (its producer is '{producer}')")
+    found = metadata.parse(properties, path)
+    for side, known in tables.items():
         described = {name: port.width for name, port in metadata.ports(found[side]).items()}
-        tables = [(node.name, node.type, node.shape[1:]) for node in nodes]
-        if tables != [(name, "tensor(float)", [width]) for name, width in described.items()]:
+        if known != [(name, "tensor(float)", [width]) for name, width in described.items()]:
             raise BadInput(f"{path}: its {side} are not those its metadata names; export it again")
     return found
 
@@ -216,7 +223,7 @@ def _vectors(model: Model) -> dict[str, NDArray[Any]]:
             if f"{stem}.atol" not in stored:
                 raise BadInput(f"{path}: holds no vectors for {model.path.name}; export it again")
             vectors = {name: stored[name] for name in (*widths, *tolerances)}
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise damaged from error
     rows = len(vectors[next(iter(widths))]) if vectors[next(iter(widths))].ndim else 0
     tables = all(

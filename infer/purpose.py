@@ -30,9 +30,16 @@ def check(model: Model, path: str | Path, group: str) -> None:
         BadInput: other columns, other units, another window, or a task of other data.
     """
     with events.opened(path) as file:
-        said = dict(file.attrs)
+        said = events.attributes(file)
         places = {column: place for column, place in _places(model, group).items() if place in file}
-        units = {column: _text(file[place].attrs.get("unit")) for column, place in places.items()}
+        units = {column: events.attribute(file[place], "unit") for column, place in places.items()}
+        for column, place in places.items():
+            shape, width = getattr(file[place], "shape", (0,)), _widths(model)[column]
+            if shape[1:] != (() if width == 1 else (width,)):
+                raise BadInput(
+                    f"{path}: '{place}' has the shape {shape}, and {model.path} takes {width} "
+                    f"number{'s' * (width > 1)} an event; give the column as it was fitted"
+                )
     _check_columns(model, path, said)
     for column, unit in model.units().items():
         found = units.get(column)
@@ -48,7 +55,7 @@ def check(model: Model, path: str | Path, group: str) -> None:
             "give events of that window, or a method that serves every window"
         )
     if said.get("kind") == "task":
-        ours, theirs = model.metadata.get("dataset_sha256"), _text(said.get("dataset_sha256"))
+        ours, theirs = model.metadata.get("dataset_sha256"), said.get("dataset_sha256")
         if ours and theirs and ours != theirs:
             raise BadInput(
                 f"{path}: was drawn from other data than {model.path} was fitted to; give a task of the same data"
@@ -58,7 +65,7 @@ def check(model: Model, path: str | Path, group: str) -> None:
 def other_window(model: Model, path: str | Path) -> str:
     """One line where a graph that serves every window is used in another one than its own; "" elsewhere."""
     with events.opened(path) as file:
-        window = _window(dict(file.attrs))
+        window = _window(events.attributes(file))
     known = model.metadata["window"]
     if window is None or known is None or window == known:
         return ""
@@ -74,6 +81,12 @@ def _places(model: Model, group: str) -> dict[str, str]:
     return {column: f"data/{column}" for column in model.widths()} | mass
 
 
+def _widths(model: Model) -> dict[str, int]:
+    """How many numbers an event each column holds that a graph takes or gives."""
+    ports = [*model.inputs.values(), *model.outputs.values()]
+    return {column: width for port in ports for column, width in zip(port.columns, port.widths, strict=True)}
+
+
 def _check_columns(model: Model, path: str | Path, said: Mapping[str, Any]) -> None:
     """A task names its mass and its features, in their order."""
     ports = {**model.inputs, **(model.outputs if model.role == "template" else {})}
@@ -81,7 +94,7 @@ def _check_columns(model: Model, path: str | Path, said: Mapping[str, Any]) -> N
         key = {"condition": "mass", "source_condition": "mass", "source": "features", "features": "features"}.get(name)
         if said.get("kind") != "task" or key is None or key not in said:
             continue
-        found = tuple(str(_text(each)) for each in np.atleast_1d(said[key]))
+        found = tuple(map(str, np.atleast_1d(said[key])))
         if found != port.columns:
             raise BadInput(
                 f"{path}: its {key} {'is' if key == 'mass' else 'are'} {', '.join(found)}, and {model.path} was fitted "
@@ -91,17 +104,8 @@ def _check_columns(model: Model, path: str | Path, said: Mapping[str, Any]) -> N
 
 def _window(said: Mapping[str, Any]) -> list[float] | None:
     found = said.get("window")
-    if found is None:
-        return None
-    edges = np.asarray(found)
-    return [float(edge) for edge in edges] if edges.shape == (2,) and edges.dtype.kind in "fiu" else None
+    return found if isinstance(found, list) and len(found) == 2 else None
 
 
 def _named(window: list[float]) -> str:
-    return f"{window[0]:g}-{window[1]:g}"
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, bytes | np.bytes_):
-        return value.decode(errors="replace")
-    return value if isinstance(value, str) else None
+    return f"{window[0]:.15g}-{window[1]:.15g}"

@@ -24,6 +24,7 @@ def generate(
     threads: int | None = None,
     batch_blocks: int = 1,
     progress: Progress = lambda finished, total: None,
+    expected: str | Path | None = None,
 ) -> int:
     """Write `count` template events to `out` as HDF5 columns (the mass first, then the features).
 
@@ -39,6 +40,7 @@ def generate(
         threads: concurrent callers of the session; all cores by default on the CPU, one on CUDA.
         batch_blocks: blocks of 1,000 events in one call. One is fastest on CPUs; GPUs want more.
         progress: told how many events have just finished, and how many there are in all.
+        expected: a template that `compare` will hold this one to; it must hold as many events.
 
     Returns:
         The number of events made now (not those found from before a kill).
@@ -54,6 +56,8 @@ def generate(
     count = len(source.target_mass) if count is None else count
     if count < 1:
         raise BadInput(f"--count {count}: a template needs at least one event")
+    if expected is not None:
+        _read_expected(model, expected, count)
     threads = threads or (1 if model.provider == "cuda" else cores())
     chunk = max(CHUNK_BLOCKS, batch_blocks) * draws.BLOCK
     mass = model.inputs["condition"].columns[0]
@@ -102,16 +106,12 @@ def compare(model: Model, expected: str | Path, made: str | Path) -> float:
         BadInput: the two do not hold the same events, or the graph names no tolerance.
         GateFailed: they differ by more; `made` is removed.
     """
-    if not model.metadata["parity"]:
-        raise BadInput(f"{model.path}: names no tolerance to hold a template to; export it again")
     (port,) = model.outputs.values()
-    names = port.columns
-    ours, theirs = events.read(made, names), events.read(expected, names)
-    if len(ours[names[0]]) != len(theirs[names[0]]):
-        raise BadInput(f"{expected}: holds {len(theirs[names[0]])} events, {made} {len(ours[names[0]])}; make as many")
+    ours = events.read(made, port.columns)
+    theirs = _read_expected(model, expected, len(ours[port.columns[0]]))
     parity = model.metadata["parity"]
     atol = port.split(np.array([parity["atol"]]))
-    worst = {name: deviation(ours[name], theirs[name], atol[name], parity["rtol"]) for name in names}
+    worst = {name: deviation(ours[name], theirs[name], atol[name], parity["rtol"]) for name in port.columns}
     name = max(worst, key=worst.__getitem__)
     if worst[name] > 1:
         Path(made).unlink()
@@ -119,3 +119,14 @@ def compare(model: Model, expected: str | Path, made: str | Path) -> float:
             f"{made}: {name} differs from the torch template by {worst[name]:.3g} times the tolerance; removed"
         )
     return worst[name]
+
+
+def _read_expected(model: Model, path: str | Path, count: int) -> events.Columns:
+    """The features of a template to hold another one to, of `count` events."""
+    if not model.metadata["parity"]:
+        raise BadInput(f"{model.path}: names no tolerance to hold a template to; export it again")
+    (port,) = model.outputs.values()
+    found = events.read(path, port.columns)
+    if len(found[port.columns[0]]) != count:
+        raise BadInput(f"{path}: holds {len(found[port.columns[0]])} events, and {count} are to be made; make as many")
+    return found

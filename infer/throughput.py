@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import onnxruntime
 
@@ -137,7 +136,7 @@ def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int
     with tempfile.TemporaryDirectory() as folder:
         out, source = Path(folder) / "out.h5", Path(folder) / "events.h5"
         if model.role != "template":
-            with h5py.File(source, "w") as file:
+            with events.new_file(source) as file:
                 rows = np.arange(count) % len(next(iter(inputs.values())))
                 for name, port in model.inputs.items():
                     events.write(file, port.split(inputs[name][rows]))

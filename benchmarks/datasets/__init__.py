@@ -1,6 +1,7 @@
 """Events from three sources behind one interface: the embedded set, any HDF5 file, the LHC Olympics files."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer import events
+from infer.damage import check_regular
 from infer.errors import BadInput
 
 Array = NDArray[np.float32]
@@ -95,7 +97,7 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
     """The files of the section by part: data, and where given signal, background, simulation.
 
     Raises:
-        BadInput: one of them does not exist.
+        BadInput: one of them does not exist, or is no file.
     """
     if config["source"] == "dijets":
         return {part: DIJETS / f"{part}.h5" for part in PARTS}
@@ -103,11 +105,12 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
     if config["source"] == "shower_files":
         found |= {f"decays {index}": base / each["file"] for index, each in enumerate(config["decays"])}
     for part, path in found.items():
-        if not path.is_file():
+        if not os.path.exists(path):
             hint = (
                 "; `python -m benchmarks download` fetches the LHC Olympics files" if config["source"] == "lhco" else ""
             )
             raise BadInput(f"{path}: no such file (the suite's dataset.{part}){hint}")
+        check_regular(path)
     return found
 
 

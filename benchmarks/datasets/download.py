@@ -4,6 +4,7 @@ Data: G. Kasieczka, B. Nachman, D. Shih, "Official datasets for LHC Olympics 202
 """
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from infer import events
-from infer.errors import BadInput
+from infer.errors import BadInput, in_one_line
 
 ZENODO = "https://zenodo.org"
 
@@ -46,7 +47,7 @@ def download(to: Path, parts: Iterable[str] = tuple(FILES), site: str = ZENODO) 
         name, records = FILES[part]
         path = to / name
         remote = _find(name, records, site)
-        if path.exists() and _md5(path) == remote.md5:
+        if os.path.isfile(path) and _md5(path) == remote.md5:
             print(f"{path}: there already, checksum right")
         else:
             _fetch(remote, path)
@@ -72,39 +73,59 @@ def _get(url: str, **options: object) -> requests.Response:
 def _find(name: str, records: tuple[str, ...], site: str) -> Remote:
     """Look a file up in the records that should hold it."""
     for record in records:
-        for entry in _get(f"{site}/api/records/{record}").json()["files"]:
-            if entry["key"] == name:
-                algorithm, _, digest = entry["checksum"].partition(":")
-                if algorithm != "md5":
-                    raise BadInput(f"{site}: record {record} gives {name} a checksum of unknown kind '{algorithm}'")
-                return Remote(entry["links"]["self"], entry["size"], digest)
+        try:
+            entries = {entry["key"]: entry for entry in _get(f"{site}/api/records/{record}").json()["files"]}
+            if name not in entries:
+                continue
+            kind, _, digest = entries[name]["checksum"].partition(":")
+            found = Remote(str(entries[name]["links"]["self"]), int(entries[name]["size"]), digest)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(
+                f"{site}: does not answer as Zenodo does ({in_one_line(error)}); name another site"
+            ) from error
+        if kind != "md5":
+            raise BadInput(f"{site}: record {record} gives {name} a checksum of unknown kind '{kind}'")
+        return found
     raise BadInput(f"{site}: none of the records {', '.join(records)} holds {name}; fetch it elsewhere")
 
 
 def _fetch(remote: Remote, path: Path) -> None:
     partial = path.with_name(f".{path.name}.part")
-    with events.sole_writer(path), events.writable(partial):
+    for place in (path, partial):
+        events.check_output(place)
+    with events.writable(partial), events.sole_writer(path):
         start = partial.stat().st_size if partial.exists() else 0
         if start < remote.size:
-            answer = _get(remote.url, stream=True, headers={"Range": f"bytes={start}-"} if start else {})
-            resumed = answer.status_code == requests.codes.partial_content
-            columns = (TextColumn(path.name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            with Progress(*columns, TimeRemainingColumn()) as bar, open(partial, "ab" if resumed else "wb") as handle:
-                task = bar.add_task("", total=remote.size, completed=start if resumed else 0)
-                try:
-                    for chunk in answer.iter_content(CHUNK):
-                        handle.write(chunk)
-                        bar.advance(task, len(chunk))
-                except requests.RequestException as error:
-                    raise BadInput(
-                        f"{remote.url}: the connection broke; what came is kept, run the same command again"
-                    ) from error
-        if partial.stat().st_size < remote.size:
+            try:
+                _append(remote, partial, start)
+            finally:
+                if partial.exists() and not partial.stat().st_size:
+                    partial.unlink()
+        if not partial.exists() or partial.stat().st_size < remote.size:
             raise BadInput(f"{remote.url}: ended early; what came is kept, run the same command again")
         if _md5(partial) != remote.md5:
             partial.unlink()
             raise BadInput(f"{remote.url}: the checksum is wrong, so the file was thrown away; run the command again")
         partial.replace(path)
+
+
+def _append(remote: Remote, partial: Path, start: int) -> None:
+    """Fetch what is missing from byte `start` on, or everything where the site cannot begin there."""
+    answer = _get(remote.url, stream=True, headers={"Range": f"bytes={start}-"} if start else {})
+    resumed = answer.status_code == requests.codes.partial_content
+    columns = (TextColumn(partial.name[1:-5]), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn()) as bar, open(partial, "ab" if resumed else "wb") as handle:
+        task = bar.add_task("", total=remote.size, completed=start if resumed else 0)
+        try:
+            for chunk in answer.iter_content(CHUNK):
+                handle.write(chunk)
+                bar.advance(task, len(chunk))
+                if handle.tell() > remote.size:
+                    break  # another file than was promised; its checksum is wrong
+        except requests.RequestException as error:
+            raise BadInput(
+                f"{remote.url}: the connection broke; what came is kept, run the same command again"
+            ) from error
 
 
 def _md5(path: Path) -> str:

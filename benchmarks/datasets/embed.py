@@ -6,7 +6,6 @@ detector's resolution), which nearly halves the size.
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,7 +61,7 @@ def cut(generated: Path, to: Path) -> list[Path]:
 
 def _write(path: Path, source: Path, columns: events.Columns, signal: bool, said: str) -> None:
     number = len(columns["m_jj"])
-    with events.new_file(path) as file, h5py.File(source) as original:
+    with events.new_file(path) as file, events.opened(source) as original:
         file.attrs.update({name: original.attrs[name] for name in ORIGIN if name in original.attrs})
         file.attrs["cut"] = f"{said}; the first {number} such events of those generated for this part"
         file.attrs["precision"] = f"mantissas rounded to {MANTISSA_BITS} bits"

@@ -38,6 +38,8 @@ def own(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Da
     """
     mass, unit = config["mass"]["column"], config["mass"].get("unit", "")
     features, label = tuple(config["features"]), config.get("label")
+    if "label" in (mass, *features):
+        raise BadInput("dataset: 'label' cannot be the mass or a feature, tasks keep the truth by that name; rename it")
     for name, what in ((mass, "mass"), (label, "label")):
         if name in features:
             raise BadInput(f"dataset.features: '{name}' is the {what} column, it cannot be a feature too; remove it")
@@ -70,20 +72,26 @@ def own(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Da
 def _events(path: Path, mass: str, features: tuple[str, ...], label: str | None) -> Events:
     names = [mass, *features] + ([label] if label else [])
     columns = events.read(path, names)
+    for name, values in columns.items():
+        if values.ndim > 1:
+            raise BadInput(
+                f"{path}: column {name!r} has shape {values.shape}; must be [events], one number an event; write its "
+                "numbers as columns of their own"
+            )
     if not len(columns[mass]):
         raise BadInput(f"{path}: holds no events")
     known = None
     if label:
         if not np.isin(columns[label], (0, 1)).all():
-            raise BadInput(f"{path}: label column '{label}' holds values other than 0 (background) and 1 (signal)")
+            raise BadInput(f"{path}: label column {label!r} holds values other than 0 (background) and 1 (signal)")
         known = columns[label].astype(np.int8)
     return Events(columns[mass], np.stack([columns[name] for name in features], axis=1), known)
 
 
 def _units(path: Path, mass: str, unit: str, features: tuple[str, ...]) -> dict[str, str]:
     with events.opened(path) as node:
-        events.count(node, [mass, *features], path)
-        held = {name: str(node[name].attrs.get("unit", "")) for name in (mass, *features)}
+        found = events.datasets(node, [mass, *features], path)
+        held = {name: events.unit(data, name, path) for name, data in found.items()}
     if unit and held[mass] and held[mass] != unit:
-        raise BadInput(f"{path}: column '{mass}' is in {held[mass]}, the suite says {unit}; correct dataset.mass.unit")
+        raise BadInput(f"{path}: column {mass!r} is in {held[mass]}, the suite says {unit}; correct dataset.mass.unit")
     return {**held, mass: unit or held[mass]}

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.generate import processes
+from infer.arguments import LARGEST_SEED
 from infer.errors import BadInput
 
 KINDS = ("sample", "qcd", "signal", "simulation", "embedded")
 NEEDED = ("pythia8mc", "fastjet", "awkward", "numba")
 MOST_CONSTITUENTS = 128
+MOST_EVENTS = 100_000_000  # of one file; it is joined in memory
 
 # Of a sample, in events of its QCD; enough signal to inject, to test on and for the supervised reference.
 SIGNAL, LEAST_SIGNAL, SIMULATION = 0.2, 2000, 0.25
@@ -90,12 +92,12 @@ def generate(wanted: Wanted, cores: int | None = None) -> list[Path]:
 
 
 def _check(wanted: Wanted, cores: int | None) -> None:
-    if wanted.events < 1:
-        raise BadInput(f"--events {wanted.events}: must be 1 or more")
+    if not 1 <= wanted.events <= MOST_EVENTS:
+        raise BadInput(f"--events {wanted.events}: must be from 1 to {MOST_EVENTS:,}")
     if not 0 <= wanted.constituents <= MOST_CONSTITUENTS:
         raise BadInput(f"--constituents {wanted.constituents}: must be from 0 to {MOST_CONSTITUENTS}")
-    if wanted.seed < 0:
-        raise BadInput(f"--seed {wanted.seed}: must be 0 or more")
+    if not 0 <= wanted.seed <= LARGEST_SEED:
+        raise BadInput(f"--seed {wanted.seed}: must be from 0 to {LARGEST_SEED}")
     if cores is not None and cores < 1:
         raise BadInput(f"--cores {cores}: must be 1 or more")
     for name in NEEDED:

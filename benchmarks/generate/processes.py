@@ -98,18 +98,18 @@ def signal(
     width = mass / 100 if width is None else width
     x, y = daughters
     name = f"W'({mass:g} TeV) -> X({1000 * x:g} GeV) Y({1000 * y:g} GeV)"
-    if min(x, y) < LEAST_DAUGHTER:
+    if not all(each >= LEAST_DAUGHTER for each in daughters):
         raise BadInput(
             f"--daughters {x:g} {y:g}: must be {LEAST_DAUGHTER:g} TeV or more, to decay to every light quark"
         )
-    if 1.05 * (x + y) >= mass:
+    if not 1.05 * (x + y) < mass:
         raise BadInput(f"{name}: cannot decay; --mass must be more than 1.05 times the sum of --daughters")
     if not mass < BEAMS:
         raise BadInput(f"{name}: {BEAMS:g} TeV collisions do not make it; choose a --mass in TeV below {BEAMS:g}")
     if not 0 < width <= mass / 2:
         raise BadInput(f"--width {width:g} TeV: must lie above 0 and at or below half the --mass")
     hardest = math.sqrt((mass**2 - (x + y) ** 2) * (mass**2 - (x - y) ** 2)) / (2 * mass)
-    if pt_min > 1.3 * hardest:
+    if not 0 < pt_min <= 1.3 * hardest:
         raise BadInput(
             f"{name}: its jets have at most about {hardest:.2g} TeV of transverse momentum, --pt-min {pt_min:g} leaves "
             "nothing; choose less"

@@ -28,6 +28,7 @@ from benchmarks.generate import chunk
 from benchmarks.generate.processes import BEAMS, COMMON, Process
 from infer import events, provenance
 from infer.errors import BadInput
+from infer.process import SIGNALS
 
 PRINT_SECONDS = 30.0  # between lines where there is no terminal
 MADE_WITH = ("pythia8mc", "fastjet", "numba", "awkward", "numpy")
@@ -74,11 +75,15 @@ class Order:
 
     def sizes(self) -> list[int]:
         """Events of each chunk."""
-        return [min(chunk.SIZE, self.events - first) for first in range(0, self.events, chunk.SIZE)]
+        return [self.size(index) for index in range(-(-self.events // chunk.SIZE))]
+
+    def size(self, index: int) -> int:
+        """Events of a chunk."""
+        return min(chunk.SIZE, self.events - index * chunk.SIZE)
 
     def path(self, index: int) -> Path:
         """The file of a chunk."""
-        return self.chunks / f"{index:06d}_{self.sizes()[index]}.h5"
+        return self.chunks / f"{index:06d}_{self.size(index)}.h5"
 
 
 def produce(orders: Sequence[Order], cores: int | None = None) -> None:
@@ -91,6 +96,8 @@ def produce(orders: Sequence[Order], cores: int | None = None) -> None:
     Raises:
         BadInput: nothing passes the cut, a file of something else is in the way, or the disk is full.
     """
+    for order in orders:
+        events.check_output(order.out)
     with ExitStack() as held:
         for order in orders:
             held.enter_context(events.sole_writer(order.chunks))
@@ -106,7 +113,9 @@ def _there(order: Order) -> bool:
     if not order.out.exists():
         return False
     with events.opened(order.out) as file:
-        same = file.attrs.get("identity") == order.identity() and len(file["m_jj"]) == order.events
+        mass = events.item(file, "m_jj")
+        held = mass.shape if isinstance(mass, h5py.Dataset) else None
+        same = events.attribute(file, "identity") == order.identity() and held == (order.events,)
     if not same:
         raise BadInput(f"{order.out}: is there, and holds other events; remove it or choose another --out")
     print(f"{order.out}: there already")
@@ -133,17 +142,17 @@ def _fill(orders: Sequence[Order], workers: int) -> None:
             "again with fewer --cores"
         ) from error
     except BaseException:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts twice means the same thing
         for worker in active_children():  # chunks appear whole or not at all, so nothing but time is lost
-            worker.terminate()
+            worker.kill()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """Leave interrupts to the parent, end when it does, and keep FastJet's greeting off the terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals to the parent, end when it does, and keep FastJet's greeting off the terminal."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -158,7 +167,7 @@ def _end_with_parent() -> None:
 def _work(order: Order, index: int, path: Path) -> float:
     """Make and keep one chunk; returns the CPU seconds it took."""
     start = time.process_time()
-    made = chunk.make(order.process, order.seed, index, order.sizes()[index], order.constituents)
+    made = chunk.make(order.process, order.seed, index, order.size(index), order.constituents)
     with events.new_file(path) as file:
         events.write(file, made.columns)
         file.attrs.update({"made": made.made, "selected": made.selected, "cross_section": made.cross_section})
@@ -167,11 +176,10 @@ def _work(order: Order, index: int, path: Path) -> float:
 
 def _join(order: Order) -> None:
     """Write the file from its chunks, one at a time."""
-    paths = [order.path(index) for index in range(len(order.sizes()))]
     with events.new_file(order.out) as file:
         tallies = []
         start = 0
-        for path in paths:
+        for path in map(order.path, range(len(order.sizes()))):
             with events.opened(path) as part:
                 tallies.append({name: np.array(value) for name, value in part.attrs.items()})
                 for name, data in part.items():
@@ -222,7 +230,7 @@ class Watch:
         self.workers, self.total = workers, sum(order.events for order in orders)
         self.left: dict[Order, list[int]] = {order: [] for order in orders}
         for order, index in jobs:
-            self.left[order].append(order.sizes()[index])
+            self.left[order].append(order.size(index))
         self.kept = self.total - sum(map(sum, self.left.values()))
         self.seconds: dict[Order, list[float]] = {order: [] for order in orders}
         self.start = self.printed = time.monotonic()

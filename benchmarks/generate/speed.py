@@ -4,7 +4,6 @@ Prints, per kind, events that pass the selection per CPU second of one process, 
 them (start of Pythia included), and the process's resident memory after the first and after the last chunk.
 """
 
-import argparse
 import resource
 import sys
 import time
@@ -13,6 +12,8 @@ import numpy as np
 
 from benchmarks.generate import chunk, processes
 from infer import provenance
+from infer.arguments import Parser, whole
+from infer.errors import guarded
 
 
 def resident_mib() -> float:
@@ -26,8 +27,8 @@ def resident_mib() -> float:
 
 def main() -> None:
     """Time each kind of event."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.generate.speed", description=__doc__)
-    parser.add_argument("--chunks", type=int, default=5, help="chunks of 2,000 events a kind (default 5)")
+    parser = Parser(prog="python -m benchmarks.generate.speed", description=__doc__)
+    parser.add_argument("--chunks", type=whole(), default=5, help="chunks of 2,000 events a kind (default 5)")
     arguments = parser.parse_args()
     kinds = {
         "qcd": processes.qcd(),
@@ -51,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    guarded(main)

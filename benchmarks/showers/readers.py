@@ -1,6 +1,8 @@
 """Files of showers in this calorimeter: our layout, that of CaloGAN and CaloFlow, and that of the CaloChallenge."""
 
+import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.showers.geometry import LAYERS, VOXELS
-from benchmarks.showers.simulation import Showers
+from benchmarks.showers.simulation import Showers, check_memory
 from infer import events
 from infer.errors import BadInput
 
@@ -55,15 +57,17 @@ def read(path: str | Path) -> Showers:
     with events.opened(path) as file:
         layout = _layout(file, path)
         outside = [layout.outside] if layout.outside in file else []
-        count = events.count(file, [layout.energy, *layout.voxels, *outside], path)
+        held = events.datasets(file, [layout.energy, *layout.voxels, *outside], path)
+        count = held[layout.energy].shape[0]
         if not count:
             raise BadInput(f"{path}: holds no showers")
-        _check_shapes(file, layout, path)
+        _check_shapes(held, layout, path)
+        check_memory(count, f"{path}: its showers")
         found = Showers(np.empty(count, np.float32), np.empty((count, VOXELS), np.float32), np.empty(count, np.float32))
         for first in range(0, count, SLICE):
             rows = slice(first, min(first + SLICE, count))
-            energy = _table(file, [layout.energy], rows, path)[:, 0] / np.float32(layout.per_gev)
-            voxels, lost = _table(file, list(layout.voxels), rows, path), _table(file, outside, rows, path)
+            energy = _table(held, [layout.energy], rows, path)[:, 0] / np.float32(layout.per_gev)
+            voxels, lost = _table(held, list(layout.voxels), rows, path), _table(held, outside, rows, path)
             everything = np.column_stack([energy, voxels, lost])
             broken = {
                 "NaN or infinite values": ~np.isfinite(everything).all(axis=1),
@@ -104,31 +108,28 @@ def _layout(file: h5py.Group, path: str | Path) -> Layout:
         if all(name in file for name in (layout.energy, *layout.voxels)):
             return layout
     needed = "; ".join(f"{', '.join((one.energy, *one.voxels))} ({name})" for name, one in LAYOUTS.items())
-    raise BadInput(f"{path}: no file of showers: it has {', '.join(file) or 'nothing'}, but must have {needed}")
+    raise BadInput(f"{path}: no file of showers: it has {events.listed(file)}, but must have {needed}")
 
 
-def _check_shapes(file: h5py.Group, layout: Layout, path: str | Path) -> None:
-    if file[layout.energy].size != len(file[layout.energy]):
-        raise BadInput(f"{path}: '{layout.energy}' has shape {file[layout.energy].shape}; must be one number a shower")
+def _check_shapes(held: Mapping[str, h5py.Dataset], layout: Layout, path: str | Path) -> None:
+    if math.prod(held[layout.energy].shape[1:]) != 1:
+        raise BadInput(f"{path}: '{layout.energy}' has shape {held[layout.energy].shape}; must be one number a shower")
     cells = ", ".join(f"{nx} x {ny}" for nx, ny in LAYERS)
     for name, shape in layout.voxels.items():
-        held = file[name].shape[1:]
-        if held != shape:
+        found = held[name].shape[1:]
+        if found != shape:
             raise BadInput(
-                f"{path}: '{name}' holds {' x '.join(map(str, held)) or 1} voxels a shower, not "
+                f"{path}: '{name}' holds {' x '.join(map(str, found)) or 1} voxels a shower, not "
                 f"{' x '.join(map(str, shape))}: this benchmark's geometry has {VOXELS} voxels in layers of {cells}; "
                 "give showers of this geometry"
             )
 
 
-def _table(file: h5py.Group, names: list[str], rows: slice, path: str | Path) -> Array:
+def _table(held: Mapping[str, h5py.Dataset], names: list[str], rows: slice, path: str | Path) -> Array:
     """Rows of some datasets as one flat table `[n, columns]`."""
     table = [np.empty((rows.stop - rows.start, 0), np.float32)]
     for name in names:
-        try:
-            values = file[name][rows]
-        except OSError as error:
-            raise BadInput(f"{path}: '{name}' cannot be read; the file is damaged, fetch or write it again") from error
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
-            table.append(values.astype(np.float32).reshape(len(values), -1))
+        with events.undamaged(path, f"column {name!r} "):
+            values = held[name][rows]
+        table.append(events.as_float32(values).reshape(len(values), -1))
     return np.concatenate(table, axis=1)

@@ -16,6 +16,7 @@ from scipy.special import gammainc
 
 from benchmarks.showers.calorimeter import CALORIMETER
 from benchmarks.showers.geometry import BOUNDARIES, THRESHOLD, VOXELS
+from infer import events
 from infer.draws import BLOCK, generator
 from infer.errors import BadInput
 
@@ -164,7 +165,12 @@ def photons(count: int, seed: int, purpose: str = "photons", low: float = 1.0, h
 def in_blocks(
     block: Callable[[np.random.Generator], tuple[Array, Array, Array]], count: int, seed: int, purpose: str
 ) -> Showers:
-    """Showers of `count` events from whole blocks of 1,000 (energy, voxels, lost), each with its own generator."""
+    """Showers of `count` events from whole blocks of 1,000 (energy, voxels, lost), each with its own generator.
+
+    Raises:
+        BadInput: too many for the memory.
+    """
+    check_memory(count, f"{count:,} showers")
     made = Showers(np.empty(count, np.float32), np.empty((count, VOXELS), np.float32), np.empty(count, np.float32))
     for index, first in enumerate(range(0, count, BLOCK)):
         rows = slice(first, min(first + BLOCK, count))
@@ -172,6 +178,11 @@ def in_blocks(
         for column, values in zip(columns, block(generator(seed, purpose, index)), strict=True):
             column[rows] = values[: rows.stop - first]
     return made
+
+
+def check_memory(count: int, what: str) -> None:
+    """Refuse more showers than the memory holds, before any is made; raises `BadInput`."""
+    events.check_memory(4 * count * (VOXELS + 2), what, "choose fewer")
 
 
 def _log_y(energy: Array) -> Array:

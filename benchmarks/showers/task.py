@@ -18,7 +18,7 @@ from benchmarks.showers.decays import DEPTHS, LIFETIMES, MASSES, Decay, decays
 from benchmarks.showers.simulation import Showers, photons
 from infer import events
 from infer.draws import generator
-from infer.errors import BadInput
+from infer.errors import BadInput, in_one_line
 
 # What is simulated, where a suite does not say otherwise: how many showers, and of which χ [GeV, m, ns].
 SIZES = {"photons": 70_000, "test_photons": 100_000, "decays": 2000, "training_decays": 20_000, "targets": 10_000}
@@ -73,8 +73,15 @@ def make(section: Mapping[str, Any], files: Mapping[str, Path], identity: str, s
 
 
 def samples(attributes: Mapping[str, Any]) -> list[Decay]:
-    """The samples of decays of a task, from its attributes, in the order of their numbers in `test/`."""
-    return [Decay(**each) for each in json.loads(attributes["samples"])]
+    """The samples of decays of a task, from its attributes, in the order of their numbers in `test/`.
+
+    Raises:
+        BadInput: the attributes do not tell them.
+    """
+    try:
+        return [Decay(**each) for each in json.loads(attributes["samples"])]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadInput(f"attribute 'samples' names no decays ({in_one_line(error)}); draw the task again") from error
 
 
 def _simulated(section: Mapping[str, Any], seed: int) -> tuple[dict[str, Group], list[Decay]]:

@@ -1,5 +1,6 @@
 """The embedded events, and events of one's own."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,48 @@ def test_wrong_sections_are_refused(
     toy_events(tmp_path / "own.h5", 300, 50, label="is_signal")
     with pytest.raises(BadInput, match=message):
         datasets.load(OWN | change, tmp_path)
+
+
+@pytest.mark.parametrize("column", ["m_vis", "width", "is_signal"])
+@pytest.mark.parametrize("shape", [(350, 1), (350, 3)])
+def test_columns_of_more_than_one_number_an_event_are_refused(
+    tmp_path: Path, toy_events: Callable[..., Path], column: str, shape: tuple[int, ...]
+) -> None:
+    path = toy_events(tmp_path / "own.h5", 300, 50, label="is_signal")
+    with h5py.File(path, "a") as file:
+        del file[column]
+        file[column] = np.ones(shape)
+    with pytest.raises(BadInput, match=f"column '{column}' has shape .* must be \\[events\\], one number an event"):
+        datasets.load(OWN | {"label": "is_signal"}, tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"features": ["width", "label"]}, {"mass": {"column": "label"}}])
+def test_the_name_of_the_truth_in_tasks_is_no_feature(
+    tmp_path: Path, toy_events: Callable[..., Path], change: dict[str, Any]
+) -> None:
+    toy_events(tmp_path / "own.h5", 300, 50, label="label")
+    toy_events(tmp_path / "signal.h5", 0, 50, label="label")
+    with pytest.raises(BadInput, match="'label' cannot be the mass or a feature"):
+        datasets.load(OWN | {"signal": "signal.h5"} | change, tmp_path)
+
+
+def test_units_stored_as_bytes_are_texts(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
+    path = toy_events(tmp_path / "own.h5", 300)
+    with h5py.File(path, "a") as file:
+        file["m_vis"].attrs["unit"] = np.bytes_(b"GeV")
+        file["width"].attrs["unit"] = np.bytes_("µm".encode())
+    assert datasets.load(OWN, tmp_path).units == {"m_vis": "GeV", "width": "µm", "n_tracks": "", "charge": ""}
+    with h5py.File(path, "a") as file:
+        file["m_vis"].attrs["unit"] = np.bytes_(b"TeV")
+    with pytest.raises(BadInput, match="'m_vis' is in TeV, the suite says GeV"):
+        datasets.load(OWN, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "own.h5").mkdir() if kind == "folder" else os.mkfifo(tmp_path / "own.h5")
+    with pytest.raises(BadInput, match=f"own.h5: is a .*{kind}.*; give a file"):
+        datasets.load(OWN, tmp_path)
 
 
 def test_no_events_are_refused(tmp_path: Path, toy_events: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,8 @@ class Site(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.md5 = hashlib.md5(CONTENT).hexdigest()
         self.most = len(CONTENT)
+        self.entry: dict[str, Any] = {}
+        self.record = b'{"files": []}'
         self.ranges: list[str | None] = []
 
 
@@ -35,10 +38,11 @@ class Answer(BaseHTTPRequestHandler):
                 "size": len(CONTENT),
                 "checksum": f"md5:{self.server.md5}",
                 "links": {"self": f"{self.server.url}/file"},
+                **self.server.entry,
             }
             return self.send(200, json.dumps({"files": [entry]}).encode())
         if self.path == f"/api/records/{RECORDS[0]}":
-            return self.send(200, b'{"files": []}')
+            return self.send(200, self.server.record)
         if self.path == "/file":
             asked = self.headers.get("Range")
             self.server.ranges.append(asked)
@@ -91,6 +95,51 @@ def test_a_wrong_checksum_leaves_nothing(site: Site, tmp_path: Path) -> None:
     site.md5 = "0" * 32
     with pytest.raises(BadInput, match="the checksum is wrong"):
         download.download(tmp_path, ["data"], site.url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "record", [b"<html>", b"[]", b"{}", b'{"files": 3}', b'{"files": [{}]}', b'{"files": [3]}', b"5"]
+)
+def test_answers_that_are_not_zenodo_s_are_one_line(site: Site, tmp_path: Path, record: bytes) -> None:
+    site.record = record
+    with pytest.raises(BadInput, match="does not answer as Zenodo does"):
+        download.download(tmp_path, ["data"], site.url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("entry", [{"size": "large"}, {"checksum": None}, {"links": "file"}])
+def test_entries_that_are_not_zenodo_s_are_one_line(site: Site, tmp_path: Path, entry: dict[str, Any]) -> None:
+    site.entry = entry
+    with pytest.raises(BadInput, match="does not answer as Zenodo does"):
+        download.download(tmp_path, ["data"], site.url)
+
+
+def test_more_than_was_promised_is_not_kept(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "CHUNK", 1000)
+    site.entry = {"size": 5000}
+    with pytest.raises(BadInput, match="the checksum is wrong"):
+        download.download(tmp_path / "new", ["data"], site.url)
+    assert not list(tmp_path.iterdir())
+
+
+def test_places_that_cannot_be_written_are_left_as_they_are(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / NAME).mkdir()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / NAME).symlink_to(tmp_path / "file")
+    before = sorted(tmp_path.rglob("*"))
+    for place in (".", "file", "linked", "x" * 300):
+        with pytest.raises(BadInput, match="cannot be written"):
+            download.download(tmp_path / place, ["data"], site.url)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_site_that_breaks_off_at_once_leaves_no_folder(site: Site, tmp_path: Path) -> None:
+    site.most = 0
+    with pytest.raises(BadInput, match="ended early"):
+        download.download(tmp_path / "new", ["data"], site.url)
     assert not list(tmp_path.iterdir())
 
 

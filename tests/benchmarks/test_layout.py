@@ -11,6 +11,7 @@ from benchmarks import layout
 from benchmarks.datasets import DIJETS, PARTS
 from benchmarks.showers import readers, simulation
 from benchmarks.showers.geometry import VOXELS
+from infer.errors import BadInput
 from tests.conftest import Outcome
 
 EVENTS = 30
@@ -40,7 +41,8 @@ def write(path: Path, columns: dict[str, Any], units: dict[str, Any] | None = No
         for name, values in columns.items():
             file[name] = values
             unit = (units or {}).get(name, UNITS.get(name, ""))
-            if unit is not None and name != "label":
+            held = not isinstance(values, h5py.SoftLink | h5py.ExternalLink)
+            if held and unit is not None and name != "label":
                 file[name].attrs["unit"] = unit
     return path
 
@@ -63,8 +65,8 @@ def test_good_files_break_no_rule(tmp_path: Path) -> None:
     [
         ({key: value for key, value in good().items() if key != "m_jj"}, "no mass column 'm_jj'"),
         (good() | {"m_j1": np.zeros(7)}, "columns of unequal length: charge 30"),
-        (good() | {"charge": np.array([b"+"] * EVENTS)}, "'charge': must be an array of numbers"),
-        (good() | {"charge": 1.0}, "'charge': must be an array of numbers"),
+        (good() | {"charge": np.array([b"+"] * EVENTS)}, "'charge': is not an array of numbers"),
+        (good() | {"charge": 1.0}, "'charge': is not an array of numbers"),
         ({key: value[:0] for key, value in good().items()}, "no events"),
         (changed("dm_j", 17, np.nan), "'dm_j': 1 NaN or infinite values, or beyond float32 (first: row 17)"),
         (changed("charge", 3, 1e39), "'charge': 1 NaN or infinite values, or beyond float32 (first: row 3)"),
@@ -72,6 +74,11 @@ def test_good_files_break_no_rule(tmp_path: Path) -> None:
         (changed("weight", 2, -0.5), "'weight': values down to -0.5; must not be negative"),
         (changed("dm_j", 4, -0.25), "'dm_j': values down to -0.25; must not be negative"),
         (good() | {"m_jj": np.full(EVENTS, 3500.0)}, "'m_jj': about 3.5e+03, so hardly in TeV"),
+        (good() | {"charge": np.ones((EVENTS, 1))}, "'charge': shape (30, 1); must be [events], one number an event"),
+        (good() | {"label": np.zeros((EVENTS, 2))}, "'label': shape (30, 2); must be [events], one number an event"),
+        (good() | {"charge": h5py.SoftLink("/absent")}, "'charge': leads nowhere or to another file"),
+        (good() | {"charge": h5py.SoftLink("/charge")}, "'charge': leads nowhere or to another file"),
+        (good() | {"charge": h5py.ExternalLink("absent.h5", "/x")}, "'charge': leads nowhere or to another file"),
         (good() | {"constituents": np.zeros((EVENTS, 5, 3))}, "'constituents': shape (30, 5, 3); must be [events"),
         (changed("constituents", (0, 1, 2, 0), 25.0), "'constituents': 1 jets whose constituents are out of order"),
         (changed("constituents", (0, 1, 2, 2), 3.5), "'constituents': 1 jets whose constituents are out of order"),
@@ -95,6 +102,34 @@ def test_units_and_groups(tmp_path: Path) -> None:
     ]
 
 
+def test_units_are_texts_in_any_form(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.h5", good(), {"m_j1": np.bytes_(b"TeV"), "m_jj": np.bytes_("TeV")})
+    assert layout.violations(path) == []
+    for value in (5, np.array([b"TeV"]), np.bytes_(b"T\xff")):
+        (line,) = layout.violations(write(tmp_path / "e.h5", good(), {"m_j1": value}))
+        assert line == "'m_j1': no attribute 'unit' (a text, empty for a pure number)"
+
+
+def test_rows_without_data_are_told_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.h5", {name: values for name, values in good().items() if name != "charge"})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("charge", (2_000_000_000,), "f4", chunks=(1000,)).attrs["unit"] = ""
+    (line,) = layout.violations(path)
+    assert line == "'charge': has 2000000000 rows, but not all of them were ever written; write the file again"
+
+
+def test_a_damaged_chunk_is_damage_and_no_broken_rule(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.h5", {"m_jj": good()["m_jj"]})
+    with h5py.File(path, "a") as file:
+        data = file.create_dataset("charge", data=np.arange(30.0), chunks=(10,), compression="gzip")
+        chunk = data.id.get_chunk_info(1)
+    with open(path, "r+b") as damaged:
+        damaged.seek(chunk.byte_offset)
+        damaged.write(b"damage")
+    with pytest.raises(BadInput, match=r"column 'charge' cannot be read .* it is damaged or truncated"):
+        layout.violations(path)
+
+
 def test_pandas_stores_are_told_apart(tmp_path: Path) -> None:
     pd.DataFrame({"mj1": [1.0]}).to_hdf(tmp_path / "e.h5", key="df", mode="w")
     (line,) = layout.violations(tmp_path / "e.h5")
@@ -108,7 +143,7 @@ def test_the_command_names_all_and_ends_with_two(command: Callable[..., Outcome]
     done = command("benchmarks", "validate", fine, bad)
     assert done.out.count("\n  '") == 2
     assert f"2 rules of the events layout broken in {bad}" in done.refused()
-    assert "truncated" in command("benchmarks", "validate", write_text(tmp_path / "t.h5")).refused()
+    assert "a text file" in command("benchmarks", "validate", write_text(tmp_path / "t.h5")).refused()
     assert "no such file" in command("benchmarks", "validate", tmp_path / "absent.h5").refused()
 
 

@@ -1,6 +1,10 @@
+import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,7 +109,7 @@ def test_unknown_features_are_refused(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.h5"
     path.write_text("text")
-    with pytest.raises(BadInput, match="not a pandas HDF5 file"):
+    with pytest.raises(BadInput, match="a text file, not HDF5"):
         lhco.read(path)
     pd.DataFrame([row(HEAVY, LIGHT)])[:0].to_hdf(path, key="df", mode="w")
     with pytest.raises(BadInput, match="no events"):
@@ -115,5 +119,70 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path = store(tmp_path / "e.h5", [row(HEAVY, LIGHT, label=0)] * 2000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(BadInput, match="is it complete"):
+    with pytest.raises(BadInput, match="it is damaged or truncated, fetch or write it again"):
         lhco.read(path)
+
+
+def shift(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.set_axis([*frame.columns[:-1], "mj1"], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame.assign(mj1="heavy"), "PSEUDOATOM|must have different names and hold numbers"),
+        (lambda frame: frame.assign(mj1=frame["mj1"] + 1j), "must have different names and hold numbers"),
+        (lambda frame: frame.assign(extra=1.0).pipe(shift), "must have different names and hold numbers"),
+        (lambda frame: frame.assign(pxj1=0.0, pyj1=0.0), r"dr_jj of 3 events is not finite \(first: row 0\)"),
+        (lambda frame: frame.assign(pxj1=1e200), r"m_jj of 3 events is not finite \(first: row 0\)"),
+        (lambda frame: frame.assign(tau1j1=-lhco.dijet.TAU_FLOOR), "tau21_j. of 3 events is not finite"),
+    ],
+)
+def test_events_that_cannot_be_are_refused(
+    tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
+) -> None:
+    frame = change(pd.DataFrame([row(HEAVY, LIGHT, label=0)] * 3))
+    frame.to_hdf(tmp_path / "e.h5", key="df", mode="w", format="fixed" if frame.columns.is_unique else "table")
+    with pytest.raises(BadInput, match=message):
+        lhco.read(tmp_path / "e.h5")
+
+
+class Code:
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.folder),)
+
+    folder = Path()
+
+
+def test_pickled_code_does_not_run(tmp_path: Path) -> None:
+    path = store(tmp_path / "e.h5", [row(HEAVY, LIGHT, label=0)], "table")
+    Code.folder = tmp_path / "made"
+    with h5py.File(path, "a") as file:
+        file["df"].attrs["info"] = np.bytes_(pickle.dumps(Code(), protocol=0))
+    with pytest.raises(BadInput, match="attribute 'info' of '/df' is of a kind that no LHC Olympics file has"):
+        lhco.read(path)
+    assert not (tmp_path / "made").exists()
+
+
+def test_structures_that_pytables_cannot_stand_are_refused(tmp_path: Path) -> None:
+    def looped(file: h5py.File) -> None:
+        file["df/again"] = file["df"]
+
+    def dangling(file: h5py.File) -> None:
+        file["df/again"] = h5py.SoftLink("/absent")
+
+    def unnamed(file: h5py.File) -> None:
+        h5py.h5a.create(file["df"].id, b"bad\xff", h5py.h5t.STD_I8LE, h5py.h5s.create(h5py.h5s.SCALAR))
+
+    def unwritten(file: h5py.File) -> None:
+        del file["df/block0_values"]
+        file.create_dataset("df/block0_values", (2_000_000_000, 14), "f8")
+
+    changes = {looped: "stands in the file twice", dangling: "names things that are not there"}
+    changes |= {unnamed: "of a kind that no LHC Olympics", unwritten: "not all of them were ever written"}
+    for change, message in changes.items():
+        path = store(tmp_path / "e.h5", [row(HEAVY, LIGHT, label=0)])
+        with h5py.File(path, "a") as file:
+            change(file)
+        with pytest.raises(BadInput, match=message):
+            lhco.read(path)

@@ -1,6 +1,9 @@
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,6 +13,7 @@ from benchmarks import task
 from benchmarks.datasets import Dataset, Events
 from infer import events
 from infer.errors import BadInput
+from tests.benchmarks.changes import doubled, replaced, said, widened
 
 RANGE, WINDOW = (2.0, 6.0), (3.3, 3.7)
 
@@ -181,6 +185,10 @@ def test_data_events_are_drawn_before_the_cuts(tmp_path: Path) -> None:
         ({"injection": 5000}, r"injection 5000: only \d+ signal events"),
         ({"data_events": 30_000}, "data_events: 30000 were asked for, the data set holds 20000"),
         ({"masked": (3.2, 3.8)}, "holds 0 events"),
+        (
+            {"oversampling": 1_000_000},
+            r"oversampling: 1000000 times the \d+ events in the window are more than 50,000,000",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -217,6 +225,84 @@ def test_read_back(tmp_path: Path) -> None:
         file["m"] = [1.0]
     with pytest.raises(BadInput, match="not a task file"):
         task.read(tmp_path / "events.h5")
+
+
+CHANGED: list[tuple[Callable[[h5py.File], Any], str]] = [
+    (said(kind="scores"), "not a task file"),
+    (said(mass=None), "attribute 'mass' is missing"),
+    (said(mass=3), "attribute 'mass' must be a text"),
+    (said(features="x"), "attribute 'features' must be a list of different names"),
+    (said(features=[1, 2]), "attribute 'features' must be a list of different names"),
+    (said(features=["x", "x"]), "attribute 'features' must be a list of different names"),
+    (said(features=h5py.Empty("f4")), "attribute 'features' is missing"),
+    (said(features=["x", "m"]), "names 'm' as mass and as a feature"),
+    (said(features=["x", "z"]), "no column 'z' in '/data'"),
+    (said(window=[3.3, 3.5, 3.7]), "attribute 'window' must be two rising numbers"),
+    (said(window=[3.7, 3.3]), "attribute 'window' must be two rising numbers"),
+    (said(window=[np.nan, 3.7]), "attribute 'window' must be two rising numbers"),
+    (said(window="3.3-3.7"), "attribute 'window' must be two rising numbers"),
+    (said(window=None), "attribute 'window' is missing"),
+    (said(window=[1.0, 3.7]), "its window does not lie inside its mass range"),
+    (said(mass_range=[2.0, np.inf]), "attribute 'mass_range' must be two rising numbers"),
+    (said(seed=-1), "attribute 'seed' must be a whole number from 0 on"),
+    (said(seed=1.0), "attribute 'seed' must be a whole number from 0 on"),
+    (said(seed=np.uint64(2**64 - 1)), "attribute 'seed' must be a whole number from 0 on"),
+    (said(seed=[1, 2]), "attribute 'seed' must be a whole number from 0 on"),
+    (said(validation=3), "attribute 'validation' must be true or false"),
+    (said(dataset_sha256=None), "attribute 'dataset_sha256' is missing"),
+    (said(signal_in_window=0.5), "attribute 'signal_in_window' must be a whole number"),
+    (replaced("target_mass", None), "no column 'target_mass'"),
+    (replaced("target_mass", []), "'target_mass' must be numbers in the window"),
+    (replaced("target_mass", [[3.5]]), "'target_mass' must be numbers in the window"),
+    (replaced("target_mass", [3.5, 3.8]), "'target_mass' must be numbers in the window"),
+    (replaced("target_mass", [3.5, np.nan]), "'target_mass' holds 1 NaN"),
+    (replaced("data", None), "no group 'data'"),
+    (replaced("data", 1.0), "no group 'data'"),
+    (replaced("data/x", None), "no column 'x' in '/data'"),
+    (replaced("data/x", np.ones(3)), "columns of unequal length"),
+    (replaced("data/x", h5py.SoftLink("/data/x")), "no column 'x' in '/data'"),
+    (replaced("simulation/x", np.ones((3000, 1))), "columns of unequal length|'simulation' has 'x' of shape"),
+    (replaced("test", None), "no group 'test'"),
+    (replaced("truth/label", [0, 1]), "'truth' and 'data' are of unequal length"),
+    (replaced("truth", None), "no group 'truth'"),
+    (doubled("truth/label"), "'truth' has labels other than 0 and 1"),
+    (doubled("reference/label"), "'reference' has labels other than 0 and 1"),
+    (widened("data/x"), r"'data' has 'x' of shape \(\d+, 1\)"),
+    (widened("data/m"), r"'data' has 'm' of shape \(\d+, 1\)"),
+    (widened("test/label"), r"'test' has 'label' of shape \(\d+, 1\)"),
+    (lambda file: file["data/m"].attrs.create("unit", 5), "column 'm' has an attribute 'unit' that is not a text"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawn") / "task.h5"
+    task.make(toy(), RECIPE, path)
+    return path
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGED)
+def test_a_task_that_contradicts_itself_is_one_line(
+    tmp_path: Path, drawn: Path, change: Callable[[h5py.File], Any], message: str
+) -> None:
+    path = tmp_path / "task.h5"
+    shutil.copy(drawn, path)
+    task.read(path)
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(BadInput, match=message) as refused:
+        task.read(path)
+    assert str(path) in str(refused.value)
+
+
+def test_texts_stored_as_bytes_are_texts(tmp_path: Path, drawn: Path) -> None:
+    path = tmp_path / "task.h5"
+    shutil.copy(drawn, path)
+    with h5py.File(path, "a") as file:
+        file["data/m"].attrs["unit"] = np.bytes_(b"TeV")
+        file.attrs["kind"], file.attrs["features"] = np.bytes_(b"task"), np.array([b"number", b"x"])
+    read, expected = task.read(path), task.read(drawn)
+    assert (read.units, read.features) == (expected.units, expected.features)
 
 
 def test_names_of_the_grid() -> None:

@@ -193,6 +193,7 @@ def test_what_a_graph_cannot_take_is_one_line(tmp_path: Path, capfd: pytest.Capt
         ("mass_range", [2.3]),
         ("inputs", {"features": {"columns": ["x", "y"], "units": [""]}}),
         ("outputs", {"score": {"columns": ["score"], "units": [""], "widths": [2]}}),
+        ("outputs", {"score": {"columns": ["a/b"], "units": [""]}}),
         ("fitted_range", {"z": [0, 1]}),
         ("fitted_range", {"x": [1, None]}),
         ("settings", {"method": {"anchor_margin": "wide"}}),

@@ -1,10 +1,12 @@
 """A graph takes the events it was made for, and no others."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
+import onnx
 import pytest
 
 from infer import events, purpose, score, template
@@ -92,3 +94,25 @@ def test_events_of_somebody_else_need_only_the_columns(toy_task: Path, tmp_path:
         events.write(file, events.read(toy_task, ["x", "y"], "data"))
     purpose.check(model, tmp_path / "events.h5", "/")
     assert purpose.other_window(model, tmp_path / "events.h5") == ""
+
+
+def test_a_column_has_as_many_numbers_an_event_as_the_graph_takes(toy_task: Path, tmp_path: Path) -> None:
+    def widened(file: h5py.File) -> None:
+        values = file["data/x"][:]
+        del file["data/x"]
+        file["data/x"] = values[:, None]
+
+    other = whole(toy_task, tmp_path / "other.h5", widened)
+    with pytest.raises(BadInput, match=r"'data/x' has the shape \(7000, 1\)"):
+        score.score([Model(graphs.score(tmp_path / "score.onnx"))], other, tmp_path / "none.h5", "data")
+
+
+def test_noise_has_no_place_in_a_file(toy_task: Path, tmp_path: Path) -> None:
+    noise = {"columns": ["noise"], "units": [""], "widths": [2]}
+    inputs = {"noise": noise, "condition": graphs.MASS}
+    path = graphs.template(tmp_path / "template.onnx")
+    graph = onnx.load(path)
+    (entry,) = [entry for entry in graph.metadata_props if entry.key == "inputs"]
+    entry.value = json.dumps(inputs)
+    onnx.save(graph, path)
+    assert template.generate(Model(path), whole(toy_task, tmp_path / "task.h5"), tmp_path / "out.h5") == MASSES

@@ -1,6 +1,7 @@
 """Many chunks, whoever makes them; and everything that can go wrong."""
 
 import contextlib
+import math
 import os
 import resource
 import signal as signals
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -134,13 +136,13 @@ def test_one_command_makes_a_valid_sample(command: Command, tmp_path: Path) -> N
         (["signal", "--daughters", 2.0, 1.6], "cannot decay; --mass must be more than 1.05 times"),
         (["signal", "--daughters", 0.5, 0.001], "--daughters 0.5 0.001: must be 0.02 TeV or more"),
         (["signal", "--mass", 3500, "--daughters", 500, 100], "13 TeV collisions do not make it"),
-        (["signal", "--width", 0], "--width 0 TeV: must lie above 0"),
+        (["signal", "--width", 0], "--width: '0' is not a number above 0"),
         (["signal", "--pt-min", 2.5], "at most about 1.7 TeV of transverse momentum, --pt-min 2.5 leaves nothing"),
         (["qcd", "--pt-min", 1200], "--pt-min 1200: leaves nothing of 13 TeV collisions"),
-        (["qcd", "--events", 0], "--events 0: must be 1 or more"),
-        (["qcd", "--constituents", 300], "--constituents 300: must be from 0 to 128"),
-        (["qcd", "--cores", 0], "--cores 0: must be 1 or more"),
-        (["qcd", "--seed", -1], "--seed -1: must be 0 or more"),
+        (["qcd", "--events", 0], "--events: '0' is not a whole number from 1"),
+        (["qcd", "--constituents", 300], "--constituents: '300' is not a whole number from 0 to 128"),
+        (["qcd", "--cores", 0], "--cores: '0' is not a whole number from 1"),
+        (["qcd", "--seed", -1], "--seed: '-1' is not a whole number from 0"),
     ],
 )
 def test_what_cannot_be_made_is_refused(command: Command, tmp_path: Path, options: list[object], said: str) -> None:
@@ -148,6 +150,47 @@ def test_what_cannot_be_made_is_refused(command: Command, tmp_path: Path, option
     events_option = [] if "--events" in options else ["--events", 10]
     assert said in command("benchmarks", "generate", *options, *events_option, "--out", out).refused()
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"events": 0}, "--events 0: must be from 1 to 100,000,000"),
+        ({"events": 10**12}, "--events 1000000000000: must be from 1 to 100,000,000"),
+        ({"seed": -1}, "--seed -1: must be from 0 to"),
+        ({"seed": 2**64}, "--seed 18446744073709551616: must be from 0 to"),
+        ({"constituents": 129}, "--constituents 129: must be from 0 to 128"),
+        ({"mass": math.nan}, "cannot decay; --mass must be more than"),
+        ({"mass": math.inf, "width": 0.1}, "13 TeV collisions do not make it"),
+        ({"daughters": (math.nan, 0.1)}, "must be 0.02 TeV or more"),
+        ({"width": math.nan}, "must lie above 0"),
+        ({"pt_min": math.nan}, "leaves nothing"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        generate.generate(generate.Wanted(**{"kind": "signal", "out": tmp_path / "e.h5", "events": 10, **options}))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["file/e.h5", "folder", "linked.h5", "x" * 300, "/proc/e.h5"])
+def test_places_that_cannot_be_written_are_left_as_they_are(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "linked.h5").symlink_to("file")
+    with pytest.raises(BadInput, match="cannot be written"):
+        run.produce([order(tmp_path / place, 1)], 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder", "linked.h5"}
+
+
+def test_a_file_of_other_events_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "signal.h5"
+    for columns in ({}, {"m_jj": np.ones(3)}, {"m_jj": 1.0}):
+        with h5py.File(path, "w") as file:
+            file.update(columns)
+        with pytest.raises(BadInput, match="is there, and holds other events"):
+            run.produce([order(path, 3)], 1)
+    assert [found.name for found in tmp_path.iterdir()] == ["signal.h5"]
 
 
 def test_a_kind_is_judged_by_its_own_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -182,7 +225,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
             run.produce([wanted], 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [path.name for path in tmp_path.iterdir()] == [wanted.chunks.name]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_is_killed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_file_of_decays_with_figures(command: Command, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--events", 0], "--events 0: at least one shower is needed"),
+        (["--events", 0], "--events: '0' is not a whole number from 1"),
         (["--depth", 1.2], "of chi, whose --mass [GeV] is missing"),
         (["--mass", 5], "give either a depth [m] or a lifetime [ns]"),
         (["--mass", 60, "--depth", 1.2], "mass 60 GeV; must be above 0 and below"),

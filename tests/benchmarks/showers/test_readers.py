@@ -11,7 +11,7 @@ import pytest
 from benchmarks.showers import readers
 from benchmarks.showers.geometry import images
 from benchmarks.showers.readers import read, write
-from benchmarks.showers.simulation import Showers
+from benchmarks.showers.simulation import Showers, photons
 from infer import events
 from infer.errors import BadInput
 
@@ -148,7 +148,7 @@ def test_files_that_cannot_be_read(showers: Showers, tmp_path: Path) -> None:
         read(tmp_path / "missing.h5")
     path = tmp_path / "showers.h5"
     path.write_bytes(b"no HDF5")
-    with pytest.raises(BadInput, match="not a readable HDF5 file"):
+    with pytest.raises(BadInput, match="a text file, not HDF5"):
         read(path)
     with h5py.File(path, "w") as file:
         file["energy"] = showers.energy
@@ -157,5 +157,22 @@ def test_files_that_cannot_be_read(showers: Showers, tmp_path: Path) -> None:
     with open(path, "r+b") as damaged:
         damaged.seek(chunk.byte_offset)
         damaged.write(b"damage" * 10)
-    with pytest.raises(BadInput, match="'showers' cannot be read; the file is damaged, fetch or write it again"):
+    with pytest.raises(BadInput, match=r"column 'showers' cannot be read \(.*; it is damaged or trunc"):
         read(path)
+
+
+def test_more_than_the_memory_is_refused(showers: Showers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "showers.h5", ours(showers))
+    monkeypatch.setattr(events.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 20}[name])
+    with pytest.raises(BadInput, match=r"its showers take 5.06e-05 GB, and there are 2e-05 GB of memory; choose fewer"):
+        read(path)
+    with pytest.raises(BadInput, match=r"100 showers take 0.000202 GB"):
+        photons(100, 1)
+
+
+def test_rows_that_were_never_written_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "showers.h5", "w") as file:
+        file.create_dataset("energy", (2_000_000_000,), "f4")
+        file.create_dataset("showers", (2_000_000_000, 504), "f4", chunks=(1000, 504))
+    with pytest.raises(BadInput, match="column 'energy' has 2000000000 rows, but not all of them were ever written"):
+        read(tmp_path / "showers.h5")

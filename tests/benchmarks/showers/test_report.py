@@ -46,15 +46,18 @@ def write_task(path: Path, seed: int) -> None:
     sample = np.concatenate([np.zeros(4 * EACH), np.repeat(np.arange(1, len(SAMPLES) + 1), EACH)]).astype(np.int16)
     test = columns(len(sample))
     test["energy"][sample > 0] = 50
-    told = [vars(each) for each in SAMPLES]
+    decays = json.dumps([vars(each) for each in SAMPLES])
     attributes = {"kind": "task", "mass": "energy", "features": ["showers"], "seed": seed, "injection": 0}
-    attributes |= {"dataset": "toy", "dataset_sha256": "0" * 64, "samples": json.dumps(told), "photons": 1234}
+    attributes |= {"dataset": "toy", "dataset_sha256": "0" * 64, "samples": decays, "photons": 1234}
     path.parent.mkdir(parents=True)
     with events.new_file(path) as file:
         file.attrs.update(attributes)
         events.write(file.create_group("data"), columns(10))
-        events.write(file.create_group("test"), test | {"sample": sample})
-        events.write(file.create_group("reference"), columns(20) | {"mass": np.repeat([5, 0.005], 10)})
+        told = {"label": (sample > 0).astype(np.int8), "sample": sample, "deposited": test["showers"].sum(1)}
+        events.write(file.create_group("test"), test | told)
+        told = {"label": np.ones(20, np.int8), "mass": np.repeat([5, 0.005], 10)}
+        events.write(file.create_group("reference"), columns(20) | told)
+        events.write(file, {"target_energy": test["energy"][:5]})
 
 
 def evaluation(method: str, seed: int) -> dict[str, Any]:
