@@ -1,14 +1,21 @@
 """python -m benchmarks run|report|generate|showers|describe|validate|download|task|control|evaluate."""
 
 import argparse
+import math
 from pathlib import Path
 
-from benchmarks.generate import KINDS
+from benchmarks.generate import KINDS, MOST_CONSTITUENTS
 from benchmarks.generate.processes import SIMULATIONS
-from infer.arguments import Parser
+from infer import events
+from infer.arguments import LARGEST_SEED, Parser, number, whole
 from infer.errors import BadInput, guarded
 
 PARTS = ("data", "background", "simulation")  # of the LHC Olympics
+MOST_CORES = 1024
+MOST_EVENTS = 10**8  # of Pythia, which take months
+MOST_SHOWERS = 10**6  # in memory, in 2 kB each
+CLOSURE_EVENTS = whole(100, 10**7)  # as in a suite
+EFFICIENCY = number(0.0, math.nextafter(1.0, 0.0))
 
 
 def main() -> int:
@@ -19,10 +26,11 @@ def main() -> int:
     run = commands.add_parser("run", help="run a suite, or what is missing of it")
     run.add_argument("suite", nargs="?", default="quick")
     run.add_argument("--stage", choices=("train", "export", "infer", "benchmark"), help="one stage alone")
-    run.add_argument("--cores", type=int, help="CPU cores (default: all)")
+    run.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
     run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
     run.add_argument("--events", type=Path, help="folder of a generated sample, in place of the embedded events")
+    run.add_argument("--fresh", action="store_true", help="take the folder of another suite; what fits this one stays")
 
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
@@ -38,24 +46,29 @@ def main() -> int:
         argument_default=argparse.SUPPRESS,  # what is not given, `Wanted` knows
     )
     generate.add_argument("kind", choices=KINDS, help="a whole sample, one file of it, or the embedded set anew")
-    generate.add_argument("--events", type=int, help="events; of a sample, its QCD (default 100,000)")
+    generate.add_argument("--events", type=whole(1, MOST_EVENTS), help="events; of a sample, its QCD (default 100,000)")
     generate.add_argument("--out", type=Path, help="file, or folder of a sample (default data/KIND)")
-    generate.add_argument("--seed", type=int, help="equal seeds give equal events (default 1)")
-    generate.add_argument("--cores", type=int, default=None, help="worker processes (default: all cores)")
-    generate.add_argument("--constituents", type=int, help="leading constituents of a jet to keep, up to 128")
-    generate.add_argument("--pt-min", type=float, help="leading jet's transverse momentum [TeV] (1.2)")
-    generate.add_argument("--mass", type=float, help="of the resonance [TeV] (3.5)")
-    generate.add_argument("--daughters", type=float, nargs=2, help="their masses [TeV] (0.5 0.1)")
-    generate.add_argument("--width", type=float, help="of the resonance [TeV] (a hundredth of its mass)")
+    generate.add_argument("--seed", type=whole(0, LARGEST_SEED), help="equal seeds give equal events (default 1)")
+    generate.add_argument(
+        "--cores", type=whole(1, MOST_CORES), default=None, help="worker processes (default: all cores)"
+    )
+    constituents = whole(0, MOST_CONSTITUENTS)
+    generate.add_argument("--constituents", type=constituents, help="leading constituents of a jet to keep, up to 128")
+    generate.add_argument("--pt-min", type=number(), help="leading jet's transverse momentum [TeV] (1.2)")
+    generate.add_argument("--mass", type=number(), help="of the resonance [TeV] (3.5)")
+    generate.add_argument("--daughters", type=number(), nargs=2, help="their masses [TeV] (0.5 0.1)")
+    generate.add_argument("--width", type=number(), help="of the resonance [TeV] (a hundredth of its mass)")
     generate.add_argument("--prongs", type=int, choices=(2, 3), help="of each signal jet (2)")
     generate.add_argument("--shower", choices=tuple(SIMULATIONS), help="of the simulation (alphas)")
 
     showers = commands.add_parser("showers", help="simulate calorimeter showers, with figures")
-    showers.add_argument("--events", type=int, default=10_000, help="showers (default 10,000)")
-    showers.add_argument("--mass", type=float, help="of chi -> gamma gamma [GeV]; single photons without it")
-    showers.add_argument("--depth", type=float, help="where chi decays [m]; the calorimeter begins at 1.00")
-    showers.add_argument("--lifetime", type=float, help="of chi [ns], in place of a depth")
-    showers.add_argument("--seed", type=int, default=1, help="equal seeds give equal showers (default 1)")
+    showers.add_argument("--events", type=whole(1, MOST_SHOWERS), default=10_000, help="showers (default 10,000)")
+    showers.add_argument("--mass", type=number(), help="of chi -> gamma gamma [GeV]; single photons without it")
+    showers.add_argument("--depth", type=number(-1.0), help="where chi decays [m]; the calorimeter begins at 1.00")
+    showers.add_argument("--lifetime", type=number(), help="of chi [ns], in place of a depth")
+    showers.add_argument(
+        "--seed", type=whole(0, LARGEST_SEED), default=1, help="equal seeds give equal showers (default 1)"
+    )
     showers.add_argument("--out", type=Path, default=Path("data/showers.h5"), help="file (default data/showers.h5)")
 
     describe = commands.add_parser("describe", help="what files of events hold, with figures")
@@ -77,10 +90,10 @@ def main() -> int:
     evaluate.add_argument("--scores", type=Path, required=True)
     for name in ("template", "data-scores", "template-scores"):
         evaluate.add_argument(f"--{name}", type=Path)
-    evaluate.add_argument("--efficiencies", type=float, nargs="*", default=[1e-2, 1e-3])
+    evaluate.add_argument("--efficiencies", type=EFFICIENCY, nargs="*", default=[1e-2, 1e-3])
     for command in (control, evaluate):
         command.add_argument("--task", type=Path, required=True)
-        command.add_argument("--closure-events", type=int)
+        command.add_argument("--closure-events", type=CLOSURE_EVENTS)
         command.add_argument("--out", type=Path, required=True)
 
     arguments = parser.parse_args()
@@ -90,9 +103,8 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from benchmarks import grid
 
-    suite, good = grid.run(
-        arguments.suite, arguments.runs, arguments.stage, arguments.cores, arguments.device, arguments.events
-    )
+    given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh)
+    suite, good = grid.run(arguments.suite, arguments.runs, *given)
     if good and arguments.stage in (None, "benchmark"):
         _print_summary(arguments.runs / suite.name)
     return 0 if good else 1
@@ -102,7 +114,10 @@ def _report(arguments: argparse.Namespace) -> int:
     from benchmarks import report
     from benchmarks import suite as suites
 
-    print(report.write(suites.load(arguments.folder / "suite.json"), arguments.folder))
+    kept = arguments.folder / "suite.json"
+    if not kept.is_file():
+        raise BadInput(f"{kept}: no such file; give the folder of a suite that has run, as in runs/quick")
+    print(report.write(suites.load(kept), arguments.folder))
     return 0
 
 
@@ -151,8 +166,9 @@ def _generate(arguments: argparse.Namespace) -> int:
         **{key: value for key, value in vars(arguments).items() if key not in ("command", "cores")},
     }
     wanted = Wanted(**options)
+    figures = wanted.out / "figures" if many else _figures_of(wanted.out)
     files = generate(wanted, arguments.cores)
-    describe.describe(files, wanted.out / "figures" if many else wanted.out.with_suffix(""))
+    describe.describe(files, figures)
     print(*files, sep="\n")
     if many:
         print(f"python -m benchmarks run quick --events {wanted.out}")
@@ -164,8 +180,7 @@ def _showers(arguments: argparse.Namespace) -> int:
     from benchmarks.showers import figures, readers, simulation
     from benchmarks.showers.decays import Decay, decays
 
-    if arguments.events < 1:
-        raise BadInput(f"--events {arguments.events}: at least one shower is needed")
+    drawn = _figures_of(arguments.out)
     if arguments.mass is None and (arguments.depth is not None or arguments.lifetime is not None):
         raise BadInput(
             "--depth, --lifetime: of chi, whose --mass [GeV] is missing; without them, photons are simulated"
@@ -180,10 +195,19 @@ def _showers(arguments: argparse.Namespace) -> int:
         raise BadInput(f"none of {len(made)} showers of {name} left any energy: more --events, or an earlier decay")
     readers.write(arguments.out, seen)
     for stem, figure in figures.describe({name: seen}).items():
-        style.save(figure, arguments.out.with_suffix("") / stem)
+        style.save(figure, drawn / stem)
     left = f"; {len(made) - len(seen)} left no energy" if len(seen) < len(made) else ""
-    print(f"{arguments.out}: {len(seen)} showers of {name}{left}; figures in {arguments.out.with_suffix('')}")
+    print(f"{arguments.out}: {len(seen)} showers of {name}{left}; figures in {drawn}")
     return 0
+
+
+def _figures_of(out: Path) -> Path:
+    """The folder for the figures of a file that is to be written: its name without the ending; both are checked."""
+    events.check_output(out)
+    figures = out.with_suffix("")
+    if figures == out or (figures.exists() and not figures.is_dir()):
+        raise BadInput(f"{out}: the folder of its figures would be {figures}, which is a file; choose another name")
+    return figures
 
 
 def _describe(arguments: argparse.Namespace) -> int:
@@ -210,9 +234,12 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _task(arguments: argparse.Namespace) -> int:
+    from benchmarks import datasets
     from benchmarks import suite as suites
 
     suite = suites.load(arguments.suite)
+    inputs = datasets.files(suite["dataset"], Path()).values()
+    events.check_output(arguments.out, [suites.path_of(arguments.suite), *inputs])
     window = arguments.window or next(iter(suite.windows()))
     injection = arguments.injection or next(iter(suite.injections()))
     seed = arguments.seed or next(iter(suite.seeds(injection)))
@@ -222,25 +249,18 @@ def _task(arguments: argparse.Namespace) -> int:
 
 def _control(arguments: argparse.Namespace) -> int:
     from benchmarks.evaluate import control
-    from infer import events
 
+    events.check_output(arguments.out, [arguments.task])
     events.write_json(arguments.out, control(arguments.task, arguments.closure_events))
     return 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from benchmarks.evaluate import evaluate
-    from infer import events
 
-    record = evaluate(
-        arguments.task,
-        arguments.scores,
-        arguments.template,
-        arguments.data_scores,
-        arguments.template_scores,
-        tuple(arguments.efficiencies),
-        arguments.closure_events,
-    )
+    given = (arguments.scores, arguments.template, arguments.data_scores, arguments.template_scores)
+    events.check_output(arguments.out, [arguments.task, *(path for path in given if path)])
+    record = evaluate(arguments.task, *given, tuple(arguments.efficiencies), arguments.closure_events)
     events.write_json(arguments.out, record)
     return 0
 

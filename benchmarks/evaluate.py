@@ -11,9 +11,11 @@ from benchmarks.datasets import Events
 from benchmarks.showers import evaluate as showers
 from infer import draws, events, provenance
 from infer.columns import joined
+from infer.errors import BadInput
 
 Record = dict[str, Any]
 LEAST_SIGNAL = 100  # events grown from signal, to say how much they still look like it
+LEAST_EVENTS = 10 * closure.FOLDS  # a side in the closure test
 
 
 def evaluate(
@@ -38,8 +40,12 @@ def evaluate(
     Returns:
         One record; `sic`, `closure` and `excess` are None where they cannot be had, with the reason beside them. Of a
         template grown from the signal region, `signal_like` is the closure test of its events that were signal.
+
+    Raises:
+        BadInput: a file that is not of this task, or holds too few events.
     """
     the_task = task.read(task_path)
+    _check_files(the_task, scores, template, data_scores, template_scores)
     if not the_task.windowed:
         return showers.evaluate(the_task, scores, template, closure_events)
     record: Record = {"sic": None, "closure": None, "excess": None, **provenance.record()}
@@ -62,6 +68,7 @@ def evaluate(
     else:
         names = list(the_task.features)
         table = joined(events.read(template, names), names)
+        _check_enough(truth, task_path)
         record["closure"] = asdict(closure.closure(truth.features, table, closure_events))
         grown = _grown_from_signal(the_task, template, table)
         if grown is not None and len(grown) >= LEAST_SIGNAL:
@@ -75,6 +82,55 @@ def evaluate(
         held_out = events.read(template_scores, ["score"])["score"]
         record["excess"] = [asdict(excess.excess(data, held_out, efficiency)) for efficiency in efficiencies]
     return record
+
+
+def _check_files(
+    the_task: task.Task, scores: Path, template: Path | None, data_scores: Path | None, template_scores: Path | None
+) -> None:
+    """Refuse files that were made of something else than this task, as far as they or their rows say of what."""
+    group, source, mass = "test" if the_task.labelled else "data", the_task.path, the_task.mass
+    _check_origin(scores, "score", source)
+    _check_rows(scores, source, group, mass)
+    if data_scores is not None:
+        _check_origin(data_scores, "score", source)
+        _check_rows(data_scores, source, "data", mass)
+    if template is None:
+        return
+    first = next(iter(the_task.features))
+    if _check_origin(template, first, source) < LEAST_EVENTS:
+        raise BadInput(f"{template}: holds fewer than {LEAST_EVENTS} events, too few for a closure test")
+    if template_scores is not None:
+        _check_origin(template_scores, "score", template)
+        _check_rows(template_scores, template, "/", first)
+
+
+def _check_origin(path: Path, column: str, source: Path) -> int:
+    """The number of a file's events; raises `BadInput` if there are none, or if it says that it is not of `source`."""
+    with events.opened(path) as file:
+        number = events.count(file, [column], path)
+        told = {str(file.attrs[name]) for name in ("events_sha256", "task_sha256") if name in file.attrs}
+    if not number:
+        raise BadInput(f"{path}: holds no events; make it again")
+    if told - {events.sha256(source)}:
+        raise BadInput(f"{path}: was made of another file than {source}, or of an earlier one; make it again")
+    return number
+
+
+def _check_rows(scores: Path, source: Path, group: str, column: str) -> None:
+    """Refuse scores that are not those of each event of a group, which has a certain column."""
+    with events.opened(scores) as file:
+        said, number = str(file.attrs.get("group", group)), events.count(file, ["score"], scores)
+    if said != group:
+        raise BadInput(f"{scores}: holds scores of '{said}' in {source}; make those of '{group}'")
+    with events.opened(source, group) as file:
+        rows = events.count(file, [column], source)
+    if number != rows:
+        raise BadInput(f"{scores}: holds {number} scores, and '{group}' in {source} {rows} events; make it again")
+
+
+def _check_enough(truth: Events, path: Path) -> None:
+    if len(truth) < LEAST_EVENTS:
+        raise BadInput(f"{path}: holds {len(truth)} true background events; a closure test needs {LEAST_EVENTS}")
 
 
 def _grown_from_signal(the_task: task.Task, template: Path, made: closure.Array) -> closure.Array | None:
@@ -111,6 +167,8 @@ def control(task_path: Path, closure_events: int | None) -> Record:
         floor = (truth[:half], truth[half:])
     data = the_task.events("data")
     sidebands = data[~the_task.inside(data)]
+    for side in floor:
+        _check_enough(side, task_path)
     record["floor"] = asdict(closure.closure(floor[0].features, floor[1].features, closure_events))
     record["sidebands"] = asdict(closure.closure(truth.features, sidebands.features, closure_events))
     return record

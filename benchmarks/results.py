@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks import methods, sic, task
+from benchmarks import methods, records, sic, task
 from benchmarks.suite import Cell, Suite
-from infer import events
+from infer.errors import BadInput
 
 PROVENANCE = ("code", "processor", "cores", "gpu", "system")
 
@@ -65,13 +65,18 @@ class Results:
 
 
 def gather(suite: Suite, folder: Path) -> Results:
-    """Read every record in a suite's folder; a cell that is not finished is listed as missing."""
+    """Read every record in a suite's folder; a cell that is not finished is listed as missing.
+
+    Raises:
+        BadInput: a record is truncated, or not as a step has written it.
+    """
     numbers: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     missing = []
     for cell in suite.cells(shared=True):
         here = {"suite": suite.name, **vars(cell)}
         numbers += [here | row for row in numbers_of_cell(folder / cell.folder)]
+        _load(folder / cell.folder / "export.json")  # of which tables of showers are made
         evaluation = _load(folder / cell.folder / "evaluation.json")
         if evaluation is not None:
             for efficiency, value in zip(sic.GRID, (evaluation["sic"] or {}).get("curve", []), strict=False):
@@ -85,8 +90,8 @@ def gather(suite: Suite, folder: Path) -> Results:
                 found = control[name]
                 row = _row(f"closure_{name}", found["auc"], found["error"], f"{found['events']} events a side")
                 numbers.append({"suite": suite.name, "window": window} | row | _provenance(control))
-    timings = [row for cell in suite.timed() for row in _records(folder / cell.folder, "timing_*.json")]
-    comparisons = [row for cell in suite.timed() for row in _records(folder / cell.folder, "compare_*.json")]
+    timings = [row for cell in suite.timed() for row in _rows(folder, cell, "timing")]
+    comparisons = [row for cell in suite.timed() for row in _rows(folder, cell, "compare")]
     place = ["suite", "window", "injection", "seed", "method"]
     columns = [*place, "sample", "metric", "value", "low", "high", "note", *PROVENANCE]
     tasks = list(_tasks(suite, folder))
@@ -110,12 +115,15 @@ def numbers_of_cell(folder: Path) -> list[dict[str, Any]]:
 
 
 def _load(path: Path) -> Any:
-    return events.read_json(path) if path.exists() else None
+    return records.read(path) if path.exists() else None
 
 
-def _records(folder: Path, pattern: str) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.glob(pattern)):
-        yield from _load(path)
+def _rows(folder: Path, cell: Cell, kind: str) -> Iterator[dict[str, Any]]:
+    for path in sorted((folder / cell.folder).glob(f"{kind}_*.json")):
+        for row in records.read(path):
+            if row["method"] != cell.method:
+                raise BadInput(f"{path}: is of method '{row['method']}'; remove the file, and run the suite again")
+            yield row
 
 
 def _row(metric: str, value: float | None, error: float = 0.0, note: str = "") -> dict[str, Any]:

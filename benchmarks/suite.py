@@ -1,15 +1,18 @@
 """Suites: what one run of the benchmark covers, read from YAML and checked before anything is computed."""
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jsonschema
-import yaml
+import numpy as np
 
-from benchmarks import datasets, methods
+from benchmarks import datasets, documents, methods
 from benchmarks.datasets import hdf5
 from benchmarks.task import BACKGROUND_SPLIT, WINDOWLESS, Range, Recipe, injection_name, make, seed_name, window_name
 from infer import events
@@ -18,8 +21,11 @@ from infer.errors import BadInput
 T = TypeVar("T")
 
 SUITES = Path(__file__).with_name("suites")
-SOURCES = ("dijets", "hdf5", "lhco", "showers", "shower_files")  # of events, in the schema's order
+SOURCES = ("dijets", "hdf5", "lhco", "showers", "shower_files")  # of events
 SHOWERS = ("showers", "shower_files")
+STORE = "mlflow"  # the folder beside those of suites
+LONGEST_NAME = 100  # bytes; it is a folder's, with a sample's name at its end
+RESERVED = ("label", "weight")  # columns of the layout that are neither mass nor features
 
 # Keys of suites of dijets alone, the first ones needed there.
 WINDOWED = ("mass_range", "windows", "injections", "validation_windows", "background_seeds", "excess", "data_events")
@@ -71,10 +77,12 @@ class Suite:
     Args:
         name: the file's stem; names folder and experiment.
         content: the sections, as in `suites/schema.json`.
+        file: where it came from: a path, or the name alone of a suite that comes with Sideband.
     """
 
     name: str
     content: dict[str, Any]
+    file: str = ""
 
     def __getitem__(self, key: str) -> Any:
         return self.content[key]
@@ -93,6 +101,11 @@ class Suite:
     def folds(self) -> int:
         """Folds of the cross-fit, 0 for none."""
         return int(self.content["excess"]["folds"]) if self.content.get("excess") else 0
+
+    @cached_property
+    def dataset_sha256(self) -> str:
+        """The digest of the data, wherever they lie, and of what the suite says of them."""
+        return datasets.identity(self["dataset"], Path())
 
     def windows(self) -> dict[str, Range | None]:
         """Every window by name, validation windows too; of showers the one place where windows would be."""
@@ -148,8 +161,18 @@ class Suite:
         from benchmarks.showers import task
 
         section = self["dataset"]
-        files, identity = datasets.files(section, Path()), datasets.identity(section, Path())
-        task.make(section, files, identity, self._named("seed", seed, self.seeds()), out)
+        files = datasets.files(section, Path())
+        task.make(section, files, self.dataset_sha256, self._named("seed", seed, self.seeds()), out)
+
+    def check_data(self) -> None:
+        """Read the files of the data once; raises `BadInput` where they are not as the suite says."""
+        if not self.showers:
+            self.dataset()
+            return
+        from benchmarks.showers import readers
+
+        for path in datasets.files(self["dataset"], Path()).values():
+            readers.read(path)
 
     def recipe(self, window: str, injection: str, seed: str) -> Recipe:
         """How the task of a cell with a mass window is drawn."""
@@ -180,15 +203,38 @@ class Suite:
 
     def save(self, path: Path) -> None:
         """Write the suite as JSON that `load` reads back; untouched where it says the same already."""
-        text = json.dumps({"name": self.name, "resolved": self.content}, indent=1) + "\n"
-        if not path.exists() or path.read_text() != text:
+        told = {"name": self.name, "file": self.file, "dataset_sha256": self.dataset_sha256, "resolved": self.content}
+        content = (json.dumps(told, indent=1) + "\n").encode()
+        if not path.exists() or path.read_bytes() != content:
             with events.atomic(path) as temporary:
-                temporary.write_text(text)
+                temporary.write_bytes(content)
+
+    def differing(self, kept: Path) -> tuple[str, list[str]]:
+        """What the suite that a run has kept came from, and the keys in which its content is another.
+
+        Data are the same if their content is, wherever they lie.
+
+        Raises:
+            BadInput: `kept` is damaged.
+        """
+        other, told = load(kept), documents.read(kept)
+        ours, theirs = self.content, other.content
+        keys = [key for key in {**theirs, **ours} if key != "dataset" and ours.get(key) != theirs.get(key)]
+        if "dataset_sha256" in told:
+            same = told["dataset_sha256"] == self.dataset_sha256
+        else:  # written before it was kept
+            same = theirs["dataset"] == ours["dataset"]
+        return other.file, [*keys, *([] if same else ["dataset"])]
 
 
 def names() -> list[str]:
     """The suites that come with Sideband."""
     return sorted(path.stem for path in SUITES.glob("*.yaml"))
+
+
+def path_of(suite: str | Path) -> Path:
+    """The file of a suite that is called by its name or by its path."""
+    return SUITES / f"{suite}.yaml" if str(suite) in names() else Path(suite)
 
 
 def load(suite: str | Path, device: str | None = None, sample: Path | None = None) -> Suite:
@@ -202,53 +248,105 @@ def load(suite: str | Path, device: str | None = None, sample: Path | None = Non
     Raises:
         BadInput: no such suite, an unknown key or method, a wrong value, a file that does not exist.
     """
-    path = SUITES / f"{suite}.yaml" if str(suite) in names() else Path(suite)
-    if not path.is_file():
+    path = path_of(suite)
+    if not os.path.isfile(path):
         raise BadInput(f"suite '{suite}': no such file, and none of {', '.join(names())}")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    content = documents.read(path)
     if path.suffix == ".json" and isinstance(content, dict) and "resolved" in content:
-        return Suite(content["name"], content["resolved"])
+        return _kept(content, path)
+    result = Suite(path.stem, _completed(content, path), _origin(path))
+    if device is not None:
+        result.content["device"] = device
+    if sample is not None:
+        result = _with_sample(result, sample.resolve(), path)
+    _check_sense(result, path)
+    datasets.files(result["dataset"], Path())
+    return result
+
+
+def _origin(path: Path) -> str:
+    """How runs call the file of a suite: a name alone is a suite that comes with Sideband."""
+    return path.stem if path.resolve().parent == SUITES.resolve() else os.path.realpath(path)
+
+
+def _kept(told: dict[str, Any], path: Path) -> Suite:
+    """The suite that a run has kept; its data may be elsewhere now."""
+    name, file = told.get("name"), told.get("file", "")
+    if not (isinstance(name, str) and isinstance(file, str)):
+        raise BadInput(f"{path}: name, file: must be text; remove the file, and run the suite again")
+    result = Suite(name, _completed(told["resolved"], path), file)
+    _check_sense(result, path)
+    return result
+
+
+def _completed(content: Any, path: Path) -> dict[str, Any]:
+    """The sections, checked, with every default filled in and every path from the root."""
     _check(content, path)
     content = {**DEFAULTS, **content}
     content["throughput"] = {**THROUGHPUT, **content["throughput"]}
     if "excess" in content:
         content["excess"] = {**EXCESS, **content["excess"]}
-    if device is not None:
-        content["device"] = device
     content["methods"] = {name: settings or {} for name, settings in content["methods"].items()}
     content["dataset"] = _absolute(content["dataset"], path.resolve().parent)
-    result = Suite(path.stem, content)
-    if sample is not None:
-        result = _with_sample(result, sample.resolve(), path)
-    _check_sense(result, path)
-    return result
+    return content
+
+
+def _whole(checker: Any, value: Any) -> bool:
+    """JSON's schema takes 20.0 for a whole number; Python and YAML do not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# An error ends the check: a list that is too long, or of mixed kinds, is never compared for equal items.
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _whole),
+)
 
 
 def _check(content: Any, path: Path) -> None:
-    validator = jsonschema.Draft202012Validator(json.loads((SUITES / "schema.json").read_text()))
-    errors = sorted(validator.iter_errors(content), key=lambda error: list(map(str, error.absolute_path)))
-    if not errors:
+    error = next(_Validator(json.loads((SUITES / "schema.json").read_text())).iter_errors(content), None)
+    if error is None:
         return
-    error = errors[0]
-    if error.context:  # a dataset section: complain about the source that was meant
-        source = error.instance.get("source") if isinstance(error.instance, dict) else None
-        if source not in SOURCES:
-            raise BadInput(f"{path}: dataset.source is '{source}'; choose one of {', '.join(SOURCES)}")
-        meant = SOURCES.index(source)
-        error = next(inner for inner in error.context if inner.relative_schema_path[0] == meant)
     place = ".".join(str(step) for step in error.absolute_path) or "the suite"
-    raise BadInput(f"{path}: {place}: {error.message}; `benchmarks/suites/schema.json` lists every key")
+    if place == "dataset.source":
+        raise BadInput(f"{path}: dataset.source is '{error.instance}'; choose one of {', '.join(SOURCES)}")
+    said = " ".join(error.message.split())
+    said = said if len(said) <= 300 else f"{said[:200]} … {said[-80:]}"
+    raise BadInput(f"{path}: {place}: {said}; `benchmarks/suites/schema.json` lists every key")
 
 
 def _check_sense(suite: Suite, path: Path) -> None:
+    """Refuse what the schema cannot: sections that do not fit each other."""
+    _check_name(suite.name, path)
     for key in WINDOWED:
         if suite.showers and suite.content.get(key):
             raise BadInput(f"{path}: {key}: showers have no mass window and no injection; remove the key")
         if not suite.showers and key not in suite.content and key in WINDOWED[:2]:
             raise BadInput(f"{path}: the suite: '{key}' is missing; `benchmarks/suites/schema.json` lists every key")
+    _check_methods(suite, path)
+    if not suite.labelled and (suite["dataset"]["source"] == "dijets" or "signal" in suite["dataset"]):
+        raise BadInput(
+            f"{path}: 'injections' is missing; signal that comes apart from the data is not in them until injected"
+        )
+    if suite.showers:
+        _check_decays(suite["dataset"], path)
+    else:
+        _check_columns(suite["dataset"], path)
+        _check_windows(suite, path)
+
+
+def _check_name(name: str, path: Path) -> None:
+    """A suite's name is that of a folder beside others, and of an experiment."""
+    if name == STORE or not re.fullmatch(r"[^-./\0-\x1f\x7f][^/\0-\x1f\x7f]*", name):
+        raise BadInput(
+            f"{path}: '{name}' cannot name a suite: not '{STORE}', no '.' or '-' at the beginning, no control "
+            "characters; rename the file"
+        )
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise BadInput(f"{path}: a suite's name has at most {LONGEST_NAME} bytes; rename the file")
+
+
+def _check_methods(suite: Suite, path: Path) -> None:
     for name in suite["methods"]:
         entry = methods.get(name)
         if entry.showers != suite.showers:
@@ -268,18 +366,43 @@ def _check_sense(suite: Suite, path: Path) -> None:
     for name in suite["shared"]:
         if not methods.get(name).shared:
             raise BadInput(f"{path}: shared.{name}: a method, not a shared fit; its settings go to 'methods'")
-    if not suite.labelled and (suite["dataset"]["source"] == "dijets" or "signal" in suite["dataset"]):
-        raise BadInput(
-            f"{path}: 'injections' is missing; signal that comes apart from the data is not in them until injected"
-        )
-    if suite.showers:
-        datasets.files(suite["dataset"], Path())
-        return
+
+
+def _check_decays(section: Mapping[str, Any], path: Path) -> None:
+    if section["source"] == "showers" and section.get("depths") == section.get("lifetimes") == []:
+        raise BadInput(f"{path}: dataset: neither depths nor lifetimes, so there is nothing to tell from photons")
+    for index, decay in enumerate(section["decays"] if section["source"] == "shower_files" else []):
+        if ("depth" in decay) == ("lifetime" in decay):
+            raise BadInput(f"{path}: dataset.decays.{index}: give either a depth [m] or a lifetime [ns]")
+
+
+def _check_columns(section: Mapping[str, Any], path: Path) -> None:
+    for name in [section.get("mass", {}).get("column"), *section.get("features", [])]:
+        if name in RESERVED:
+            raise BadInput(
+                f"{path}: dataset: '{name}' is no name for a mass or a feature; events files call another column so"
+            )
+
+
+def _check_windows(suite: Suite, path: Path) -> None:
     low, high = suite["mass_range"]
+    if not low < high:
+        raise BadInput(f"{path}: mass_range {[low, high]}: the lower edge comes first")
+    seen = set()
     for window in [*suite["windows"], *suite["validation_windows"]]:
         if not low < window[0] < window[1] < high:
             raise BadInput(f"{path}: window {window} does not lie inside mass_range {[low, high]}")
-    datasets.files(suite["dataset"], Path())
+        edges = (np.float32(window[0]), np.float32(window[1]))  # as masses are compared with them
+        if edges in seen:
+            raise BadInput(f"{path}: window {window} is there twice; remove one")
+        seen.add(edges)
+    for window in suite["validation_windows"]:
+        for region in suite["windows"]:
+            if max(window[0], region[0]) < min(window[1], region[1]):
+                raise BadInput(
+                    f"{path}: validation window {window} overlaps the signal region {region}, where the data are not "
+                    "background alone; move it"
+                )
 
 
 def _with_sample(suite: Suite, folder: Path, path: Path) -> Suite:
@@ -299,7 +422,7 @@ def _with_sample(suite: Suite, folder: Path, path: Path) -> Suite:
     if asked > held:
         print(f"{folder.name}: {held:,} events for the data, where {suite.name} would draw {asked:,}; all are used")
     content = {**suite.content, "dataset": dataset, "data_events": min(asked, held)}
-    return Suite(f"{suite.name}-{folder.name}", content)
+    return Suite(f"{suite.name}-{folder.name}", content, suite.file)
 
 
 def _absolute(section: dict[str, Any], base: Path) -> dict[str, Any]:
@@ -307,7 +430,7 @@ def _absolute(section: dict[str, Any], base: Path) -> dict[str, Any]:
 
     def resolved(key: str, value: Any) -> Any:
         if key in (*datasets.PARTS, "test", "file"):
-            return str((base / value).resolve())
+            return os.path.realpath(base / value)
         return [_absolute(each, base) for each in value] if key == "decays" and isinstance(value, list) else value
 
     return {key: resolved(key, value) for key, value in section.items()}

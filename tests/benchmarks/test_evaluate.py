@@ -10,6 +10,7 @@ import pytest
 from benchmarks import datasets, evaluate, task
 from benchmarks.datasets import Events
 from infer import draws, events
+from infer.errors import BadInput
 
 
 def write(path: Path, **columns: Any) -> Path:
@@ -98,7 +99,7 @@ def test_unlabelled_cells_have_excess_and_no_sic(unlabelled: dict[str, Path], tm
         values = np.where(inside, random.uniform(size=len(data)), 5.0)  # sidebands must not count
         scores = write(tmp_path / "scores.h5", score=values, clamped=np.zeros(len(data)))
         held_out = write(tmp_path / "template_scores.h5", score=random.uniform(size=4 * inside.sum()))
-        template = template_of(data[inside], the_task, tmp_path / "template.h5")
+        template = template_of(data[np.repeat(np.flatnonzero(inside), 4)], the_task, tmp_path / "template.h5")
         record = evaluate.evaluate(path, scores, template, scores, held_out, (0.1, 0.01), closure_events=400)
         assert record["sic"] is None
         assert record["sic_missing"] == "the events have no labels"
@@ -111,6 +112,43 @@ def test_unlabelled_cells_have_excess_and_no_sic(unlabelled: dict[str, Path], tm
         else:
             assert record["closure"] is None
             assert "sideband validation window" in record["closure_missing"]
+
+
+def test_files_of_something_else_are_refused(small_task: Path, unlabelled: dict[str, Path], tmp_path: Path) -> None:
+    the_task = task.read(small_task)
+    number = len(the_task.events("test"))
+    good = write(tmp_path / "good.h5", score=np.arange(number), clamped=np.zeros(number))
+    reference = the_task.events("reference")[:400]
+    template = template_of(reference, the_task, tmp_path / "template.h5")
+
+    def refused(scores: Path, *others: Path | None) -> str:
+        with pytest.raises(BadInput) as found:
+            evaluate.evaluate(small_task, scores, *others)
+        return str(found.value)
+
+    few = write(tmp_path / "few.h5", score=np.arange(number - 1), clamped=np.zeros(number - 1))
+    assert f"{few}: holds {number - 1} scores, and 'test' in {small_task} {number} events" in refused(few)
+    assert "of unequal length" in refused(write(tmp_path / "x.h5", score=np.arange(number), clamped=np.zeros(3)))
+    none = write(tmp_path / "none.h5", score=[], clamped=[])
+    assert "holds no events" in refused(none)
+    bad = write(tmp_path / "bad.h5", score=np.full(number, np.nan), clamped=np.zeros(number))
+    assert "NaN or infinite" in refused(bad)
+    for attribute, value, said in (
+        ("events_sha256", events.sha256(unlabelled["main"]), "was made of another file than"),
+        ("events_sha256", [1, 2], "was made of another file than"),
+        ("group", "data", "holds scores of 'data' in"),
+    ):
+        other = write(tmp_path / "other.h5", score=np.arange(number), clamped=np.zeros(number))
+        with h5py.File(other, "a") as file:
+            file.attrs[attribute] = value
+        assert said in refused(other)
+    assert "too few for a closure test" in refused(good, template_of(reference[:20], the_task, tmp_path / "short.h5"))
+    held_out = write(tmp_path / "held_out.h5", score=np.arange(399))
+    assert "holds 399 scores" in refused(good, template, None, held_out)
+    assert f"holds {number} scores, and 'data' in {small_task}" in refused(good, template, good)
+    with h5py.File(template, "a") as file:
+        file.attrs["task_sha256"] = "0" * 64
+    assert f"{template}: was made of another file than {small_task}" in refused(good, template)
 
 
 def test_controls(small_task: Path, unlabelled: dict[str, Path]) -> None:

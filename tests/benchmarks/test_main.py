@@ -67,6 +67,18 @@ def test_control_and_evaluate_write_records(command: Command, small_task: Path, 
     assert events.read_json(out)["sic"]["n_background"] > 0
 
 
+def test_windows_of_negative_masses(command: Command, own: Own, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "own.h5", "a") as file:
+        file["m_vis"][:] = (file["m_vis"][:] - 3500) / 100
+    suite = own(mass_range=[-15, 25], windows=[[-2, 2], [-3, -1]])
+    for window, edges in (("-2-2", (-2, 2)), ("-3--1", (-3, -1))):
+        for given in (("--window", window), (f"--window={window}",)):
+            assert command("benchmarks", "task", suite, *given, "--out", tmp_path / "task.h5").status == 0
+            assert task.read(tmp_path / "task.h5").window == edges
+            assert task.read(tmp_path / "task.h5").cell()["window"] == window
+            (tmp_path / "task.h5").unlink()
+
+
 def change(path: Path, **columns: Any) -> None:
     """Replace or remove columns of own events; a pair is a row and its value."""
     with h5py.File(path, "a") as file:
@@ -155,6 +167,54 @@ def test_unknown_suites_are_refused(command: Command, tmp_path: Path) -> None:
         assert "suite 'fast': no such file, and none of accept" in command("benchmarks", *verb).refused()
     assert "no such file" in command("benchmarks", "report", tmp_path).refused()
     assert not list(tmp_path.iterdir())
+
+
+def test_no_input_is_overwritten(command: Command, own: Own, small_task: Path, tmp_path: Path) -> None:
+    inputs = {"task": tmp_path / "t.h5", "scores": tmp_path / "s.h5", "template": tmp_path / "m.h5"}
+    for path in inputs.values():
+        path.write_bytes(small_task.read_bytes())
+    suite, data = own(), tmp_path / "own.h5"
+    (tmp_path / "again.h5").hardlink_to(data)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    given = [word for name, path in inputs.items() for word in (f"--{name}", path)]
+    for words in (
+        ("task", suite, "--out", suite),
+        ("task", suite, "--out", data),
+        ("task", suite, "--out", tmp_path / "again.h5"),
+        ("control", "--task", inputs["task"], "--out", inputs["task"]),
+        *(("evaluate", *given, "--out", path) for path in inputs.values()),
+    ):
+        line = command("benchmarks", *words).refused()
+        assert f"{words[-1]}: is an input of this command" in line
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("verb", [("showers",), ("generate", "qcd")])
+def test_figures_need_a_folder_of_their_own(command: Command, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    (tmp_path / "taken").touch()
+    for name in ("plain", "taken.h5"):
+        line = command("benchmarks", *verb, "--events", 1, "--out", tmp_path / name).refused()
+        assert "the folder of its figures would be" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "smoke", "--cores", 0), "--cores: '0' is not a whole number from 1 to 1024"),
+        (("run", "smoke", "--cores", -5), "--cores: '-5' is not a whole number from 1 to 1024"),
+        (("evaluate", "--efficiencies", "nan"), "--efficiencies: 'nan' is not a number above 0"),
+        (("evaluate", "--efficiencies", 0.1, 1), "--efficiencies: '1' is not a number above 0"),
+        (("evaluate", "--efficiencies", 0), "--efficiencies: '0' is not a number above 0"),
+        (("control", "--closure-events", 5), "--closure-events: '5' is not a whole number from 100"),
+        (("showers", "--events", 10**9), "--events: '1000000000' is not a whole number from 1 to 1000000"),
+        (("showers", "--seed", 2**63), "--seed: '9223372036854775808' is not a whole number from 0"),
+        (("showers", "--lifetime", "inf"), "--lifetime: 'inf' is not a number above 0"),
+        (("generate", "signal", "--mass", "nan"), "--mass: 'nan' is not a number above 0"),
+    ],
+)
+def test_numbers_of_the_command_line_have_ranges(command: Command, words: tuple[object, ...], said: str) -> None:
+    assert said in command("benchmarks", *words).refused()
 
 
 @pytest.mark.skipif(bool(provenance.machine()["gpu"]), reason="a GPU is there")

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import results, sic
+from benchmarks import closure, records, results, sic
 from benchmarks.suite import Suite
 from infer import events
+from infer.errors import BadInput
 
 Run = tuple[Suite, Path]
 
@@ -60,6 +61,72 @@ def test_unfinished_cells_are_missing_and_not_zero(labelled_run: Run, tmp_path: 
     assert np.isnan(found.values("sic_1e-3", "cwola", "n600", "3.3-3.7")["s1"])
     assert set(found.metric("fit_seconds")["method"]) == {"cathode", "cwola", "sideband"}
     assert set(found.timings["role"]) == {"score"}
+
+
+@pytest.fixture
+def copied(labelled_run: Run, tmp_path: Path) -> Run:
+    shutil.copytree(labelled_run[1], tmp_path / "runs")
+    return labelled_run[0], tmp_path / "runs"
+
+
+CELL = "3.3-3.7/n600/s1/cathode"
+RECORDS = ["fit.json", "evaluation.json", "export.json", "timing_template.json", "compare_template.json"]
+
+
+@pytest.mark.parametrize("name", [*(f"{CELL}/{name}" for name in RECORDS), "3.3-3.7/control.json"])
+@pytest.mark.parametrize("left", [b"", b"[", b"[1]", b"{}", b"null", b"\xff", b"[" * 100_000, None])
+def test_damaged_records_are_told(copied: Run, name: str, left: bytes | None) -> None:
+    suite, folder = copied
+    path = folder / name
+    if left is None and path.exists():
+        left = path.read_bytes()[:-30]
+    path.write_bytes(left or b"")
+    with pytest.raises(BadInput) as refused:
+        results.gather(suite, folder)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "remove" in str(refused.value)
+    assert "run the suite again" in str(refused.value)
+    assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("fit.json", ["fits", "flow", "epochs"], "many"),
+        ("fit.json", ["seconds"], None),
+        ("fit.json", ["signal_fraction"], 0.1),
+        ("evaluation.json", ["sic", "curve"], [1.0]),
+        ("evaluation.json", ["closure", "events"], 0),
+        ("evaluation.json", ["closure", "weights"], [[1]]),
+        ("evaluation.json", ["excess"], [{}]),
+        ("timing_template.json", [0, "role"], "cut"),
+        ("timing_template.json", [0, "method"], "iad"),
+        ("timing_template.json", [0, "events_per_second"], "fast"),
+        ("compare_template.json", [0, "threads"], 0),
+    ],
+)
+def test_edited_records_are_told(copied: Run, name: str, place: list[str | int], value: object) -> None:
+    suite, folder = copied
+    path = folder / CELL / name
+    record = at = events.read_json(path)
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    events.write_json(path, record)
+    with pytest.raises(BadInput, match=f"{name}: .*; remove the file, and run the suite again"):
+        results.gather(suite, folder)
+
+
+def test_records_hold_as_many_weights_as_there_are_bins() -> None:
+    assert len(closure.WEIGHTS) - 1 == records.WEIGHTS
+
+
+def test_rows_of_every_scope_are_needed(copied: Run) -> None:
+    suite, folder = copied
+    path = folder / CELL / "timing_score.json"
+    events.write_json(path, [row for row in events.read_json(path) if row["scope"] != "file"])
+    with pytest.raises(BadInput, match=r"timing_score\.json: .*; remove the file"):
+        results.gather(suite, folder)
 
 
 def test_nothing_finished(labelled_run: Run, tmp_path: Path) -> None:

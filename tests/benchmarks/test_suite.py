@@ -105,7 +105,7 @@ def test_showers_have_neither_windows_nor_injections(tmp_path: Path) -> None:
                     "source": "shower_files",
                     "data": "g.h5",
                     "test": "g.h5",
-                    "decays": [{"file": "x", "mass": 5}],
+                    "decays": [{"file": "x", "mass": 5, "depth": 1}],
                 }
             },
             "g.h5: no such file",
@@ -223,6 +223,71 @@ def test_round_trip(tmp_path: Path) -> None:
     assert json.loads(kept.read_text())["resolved"]["seeds"] == [1, 2, 3]
 
 
+def test_a_kept_suite_is_checked_again(tmp_path: Path) -> None:
+    kept = tmp_path / "suite.json"
+    suites.load(written(tmp_path / "mine.yaml")).save(kept)
+    whole = json.loads(kept.read_text())
+    changed = {key: whole["resolved"] | {key: value} for key, value in (("seeds", [2.5]), ("windows", [[1, 2]]))}
+    for content, said in (
+        (whole | {"resolved": changed["seeds"]}, "seeds.0: 2.5 is not of type"),
+        (whole | {"resolved": changed["windows"]}, "does not lie inside mass_range"),
+        (whole | {"resolved": []}, r"the suite: \[\] is not of type 'object'"),
+        (whole | {"name": "mlflow"}, "cannot name a suite"),
+        (whole | {"name": 3}, "name, file: must be text"),
+        ({"name": "mine"}, "'name' was unexpected"),
+    ):
+        kept.write_text(json.dumps(content))
+        with pytest.raises(BadInput, match=said):
+            suites.load(kept)
+    kept.write_text(json.dumps(whole)[:-20])
+    with pytest.raises(BadInput, match="not JSON that can be read"):
+        suites.load(kept)
+    del whole["resolved"]["oversampling"]  # a default
+    kept.write_text(json.dumps(whole))
+    assert suites.load(kept)["oversampling"] == 4
+
+
+def test_a_kept_suite_does_not_need_its_data(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
+    own = {"dataset": OWN, "mass_range": [2000, 6000], "windows": [[3300, 3700]], "methods": {"cathode": {}}}
+    toy_events(tmp_path / "own.h5", 500)
+    suites.load(written(tmp_path / "mine.yaml", injections=..., **own)).save(tmp_path / "suite.json")
+    (tmp_path / "own.h5").unlink()
+    assert suites.load(tmp_path / "suite.json").windows() == {"3300-3700": (3300, 3700)}
+
+
+def test_suites_differ_by_content_and_not_by_place(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
+    own = {"dataset": OWN, "mass_range": [2000, 6000], "windows": [[3300, 3700]], "methods": {"cathode": {}}}
+    own["injections"] = ...
+    kept, found = tmp_path / "suite.json", {}
+    for place, events_of, changes in (
+        ("here", 500, {}),
+        ("there", 500, {}),
+        ("edited", 500, {"seeds": [3], "closure_events": 200}),
+        ("other", 501, {}),
+    ):
+        (tmp_path / place).mkdir()
+        toy_events(tmp_path / place / "own.h5", events_of)
+        found[place] = suites.load(written(tmp_path / place / "mine.yaml", **{**own, **changes}))
+    found["here"].save(kept)
+    origin = str(tmp_path / "here" / "mine.yaml")
+    assert {place: suite.differing(kept) for place, suite in found.items()} == {
+        "here": (origin, []),
+        "there": (origin, []),
+        "edited": (origin, ["seeds", "closure_events"]),
+        "other": (origin, ["dataset"]),
+    }
+    told = json.loads(kept.read_text())  # as it was before it held where it came from
+    kept.write_text(json.dumps({key: told[key] for key in ("name", "resolved")}))
+    assert found["here"].differing(kept) == ("", [])
+    assert found["there"].differing(kept) == ("", ["dataset"])
+
+
+def test_suites_that_ship_are_called_by_name(tmp_path: Path) -> None:
+    assert suites.load("smoke").file == suites.load(SHIPPED / "smoke.yaml").file == "smoke"
+    path = written(tmp_path / "smoke.yaml")
+    assert suites.load(path).file == str(path)
+
+
 def test_paths_start_from_the_suite_s_folder(
     tmp_path: Path, toy_events: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +332,41 @@ def test_paths_start_from_the_suite_s_folder(
         ({"windows": [[2.2, 3.0]]}, r"window \[2.2, 3.0\] does not lie inside mass_range \[2.3, 5.0\]"),
         ({"windows": [[4.0, 5.0]]}, r"window \[4.0, 5.0\] does not lie inside mass_range"),
         ({"windows": [[3.7, 3.3]]}, r"window \[3.7, 3.3\] does not lie inside mass_range"),
+        ({"mass_range": [5.0, 2.3]}, r"mass_range \[5.0, 2.3\]: the lower edge comes first"),
+        ({"mass_range": [-1e31, 5.0]}, r"mass_range\.0: -1e\+31 is less than the minimum"),
+        ({"windows": [[3.3, 3.7], [3.3, 3.7]]}, r"window \[3.3, 3.7\] is there twice"),
+        ({"windows": [[3.3, 3.7], [3.3, 3.7000000001]]}, r"window \[3.3, 3.7000000001\] is there twice"),
+        ({"windows": [[3.3, 3.7]], "validation_windows": [[3.3, 3.7]]}, r"window \[3.3, 3.7\] is there twice"),
+        (
+            {"windows": [[3.3, 3.7], [4.0, 4.4]], "validation_windows": [[2.7, 3.3], [4.3, 4.6]]},
+            r"validation window \[4.3, 4.6\] overlaps the signal region \[4.0, 4.4\]",
+        ),
+        ({"seeds": [2**63]}, r"seeds\.0: 9223372036854775808 is greater than the maximum"),
+        ({"seeds": [-1]}, r"seeds\.0: -1 is less than the minimum of 0"),
+        ({"seeds": [1.0]}, r"seeds\.0: 1.0 is not of type 'integer'"),
+        ({"seeds": [True]}, r"seeds\.0: True is not of type 'integer'"),
+        ({"seeds": list(range(2000))}, "seeds: .* is too long"),
+        ({"seeds": [1, "two"] * 400}, r"seeds\.1: 'two' is not of type 'integer'"),
+        ({"injections": [20.0]}, r"injections\.0: 20.0 is not of type 'integer'"),
+        ({"data_events": 3000.0}, r"data_events: 3000.0 is not of type 'integer'"),
+        ({"oversampling": 1_000_000}, "oversampling: 1000000 is greater than the maximum of 1000"),
+        ({"closure_events": 99}, "closure_events: 99 is less than the minimum"),
+        ({"excess": {"folds": 1}}, r"excess\.folds: 1 is less than the minimum"),
+        ({"excess": {"efficiencies": [1]}}, r"excess\.efficiencies\.0: 1 is greater than or equal to the maximum"),
+        ({"excess": {"efficiencies": []}}, r"excess\.efficiencies: \[\]"),
+        ({"throughput": {"seconds": 0}}, r"throughput\.seconds: 0 is less than or equal"),
+        ({"throughput": {"batches": [10**9]}}, r"throughput\.batches\.0: 1000000000 is greater"),
+        ({"budget": {"fit_": -1}}, r"budget\.fit_: -1 is less than the minimum"),
+        ({"methods": {"cathode@é": {}}}, "'cathode@é' does not match"),
+        ({"methods": {"cathode@" + "a" * 61: {}}}, "does not match"),
+        ({"shared": {"side band": {}}}, "'side band' does not match"),
+        ({"dataset": {"source": "dijets", "features": [1]}}, r"dataset\.features\.0: 1 is not of type 'string'"),
+        ({"dataset": {"source": "dijets", "features": [""]}}, r"dataset\.features\.0: '' does not match"),
+        ({"dataset": {"source": "dijets", "features": ["a/b"]}}, r"dataset\.features\.0: 'a/b' does not match"),
+        ({"dataset": {"source": "dijets", "features": ["a\n"]}}, r"dataset\.features\.0: 'a\\n' does not match"),
+        ({"dataset": {"source": "dijets", "features": ["label"]}}, "'label' is no name for a mass or a feature"),
+        ({"dataset": {"source": "dijets", "features": ["weight"]}}, "'weight' is no name for a mass or a feature"),
+        ({"dataset": {"source": []}}, r"dataset.source is '\[\]'; choose one of dijets"),
         ({"validation_windows": [[5.0, 6.0]]}, r"window \[5.0, 6.0\] does not lie inside mass_range"),
         ({"device": "tpu"}, "device: 'tpu' is not one of"),
     ],
@@ -275,6 +375,22 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path, changes: dict[str, A
     path = written(tmp_path / "mine.yaml", **changes)
     with pytest.raises(BadInput, match=message):
         suites.load(path)
+
+
+@pytest.mark.parametrize("name", [".yaml", ".hidden.yaml", "-x.yaml", "mlflow.yaml", "a\nb.yaml", "é" * 51 + ".yaml"])
+def test_names_that_are_no_folder_s_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="rename the file"):
+        suites.load(written(tmp_path / name))
+
+
+def test_windows_have_names_of_their_own(tmp_path: Path) -> None:
+    edges = [[3.3, 3.7], [3.3, 3.70001], [3.300001, 3.7], [-1.0, 2], [-2, -1], [0, 1e-05], [-0.0, 1]]
+    suite = suites.load(written(tmp_path / "mine.yaml", windows=edges, mass_range=[-10, 10]))
+    names = ["3.3-3.7", "3.3-3.70001", "3.300001-3.7", "-1-2", "-2--1", "0-1e-05", "0-1"]
+    assert list(suite.windows()) == names
+    assert [suite.recipe(name, "n0", "s1").window for name in names] == [tuple(pair) for pair in edges]
+    wide = written(tmp_path / "wide.yaml", windows=[[3_000_000, 4_000_000]], mass_range=[0, 10_000_000])
+    assert list(suites.load(wide).windows()) == ["3000000-4000000"]
 
 
 def test_what_is_no_suite_is_refused(tmp_path: Path) -> None:
