@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from infer.arguments import Parser
+from infer.arguments import Parser, number, whole
 from infer.errors import guarded
+from train.__main__ import folder
 
 
 def main() -> int:
@@ -14,8 +15,8 @@ def main() -> int:
     cell = commands.add_parser("cell", help="export every graph of a fit")
     cell.add_argument("fit", type=Path, help="model.pt")
     cell.add_argument("--task", type=Path, required=True, help="the task it was fitted on")
-    cell.add_argument("--out", type=Path, help="folder to write to (default: the fit's own)")
-    cell.add_argument("--cache", type=Path, help="folder for traced graphs, which modules of one shape share")
+    cell.add_argument("--out", type=folder, help="folder to write to (default: the fit's own)")
+    cell.add_argument("--cache", type=folder, help="folder for traced graphs, which modules of one shape share")
 
     compare = commands.add_parser("compare", help="time torch against ONNX Runtime on one graph; run it alone")
     compare.add_argument("fit", type=Path, help="model.pt")
@@ -23,9 +24,9 @@ def main() -> int:
     compare.add_argument("--task", type=Path, required=True, help="the task, for realistic inputs")
     compare.add_argument("--out", type=Path, help="JSON file to write")
     compare.add_argument("--provider", default="cpu", choices=("cpu", "cuda"), help="of both engines")
-    compare.add_argument("--batches", type=int, nargs="+", default=[100, 1000, 10000])
-    compare.add_argument("--repeats", type=int, default=10)
-    compare.add_argument("--seconds", type=float, default=2.0, help="total time of a row")
+    compare.add_argument("--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000])
+    compare.add_argument("--repeats", type=whole(3, 10**4), default=10)
+    compare.add_argument("--seconds", type=number(0, 3600), default=2.0, help="least total time of a row")
     compare.add_argument("--compile", action="store_true", help="time torch.compile too")
 
     arguments = parser.parse_args()
@@ -47,6 +48,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     from export.compare import compare
     from infer import events
 
+    if arguments.out:
+        events.check_output(arguments.out, [arguments.fit, arguments.model, arguments.task])
     rows = []
     for row in compare(
         arguments.fit,

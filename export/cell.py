@@ -2,7 +2,9 @@
 
 import copy
 import json
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,17 @@ from benchmarks import methods as catalogue
 from benchmarks import task as tasks
 from export import gates, graph
 from infer import draws, events, provenance
-from infer.errors import BadInput
+from infer.errors import BadInput, GateFailed
 from infer.model import STRUCTURED, Model
 from train import ports, saved
+from train.run import check_folder
 from train.saved import Saved
 from train.trees import TreeEnsemble
+
+VECTORS, REPORT = "check.npz", "export.json"
+OURS = re.compile(r"(template|score|density|fold\d+)\.onnx")  # of whichever fit
+# What tells a graph from those of other fits.
+IDENTITY = ("role", "method", "settings", "window", "mass_range", "injection", "seed", "dataset_sha256", "fitted_range")
 
 Feeds = dict[str, NDArray[np.float32]]
 
@@ -50,34 +58,59 @@ def parts(fit: Saved) -> Iterator[Part]:
 def export_cell(fit_path: Path, task_path: Path, out: Path, cache: Path | None = None) -> list[Path]:
     """Export `fit_path` (model.pt) to `out`; returns the files.
 
-    Each file gets its name only after every gate; the check vectors are written last. `cache` is a folder for traced
-    graphs, which modules of one shape share.
+    No file gets its name before every gate is passed, so that an earlier export outlives one that fails. The check
+    vectors go first and come last: without them a kill has left an export unfinished.
+
+    Args:
+        fit_path: model.pt.
+        task_path: the task it was fitted on.
+        out: the cell's folder.
+        cache: folder for traced graphs, which modules of one shape share.
 
     Raises:
-        BadInput: not a fit, or nothing to export in it.
-        GateFailed: a graph does not pass; no file of that name is left.
+        BadInput: not a fit, or nothing to export in it; another task; a place that cannot be written.
+        GateFailed: a graph does not pass.
     """
     fit = saved.load(fit_path)
-    task = tasks.read(task_path)
-    if task.attributes["dataset_sha256"] != fit.task["dataset_sha256"] or task.features != fit.columns:
-        raise BadInput(f"{task_path}: is not the task that {fit_path} was fitted on")
-    # Of an earlier export nothing may stay that this one does not vouch for.
-    for path in (out / "check.npz", out / "export.json", *(out / f"{part.stem}.onnx" for part in parts(fit))):
-        path.unlink(missing_ok=True)
-    vectors: dict[str, Any] = {}
-    report: list[dict[str, Any]] = []
-    files = []
-    for part in parts(fit):
-        path = out / f"{part.stem}.onnx"
-        with events.atomic(path) as temporary:
-            report.append(_export(fit, task, part, temporary, path, vectors, cache))
-        files.append(path)
-    if not files:
+    found = list(parts(fit))
+    if not found:
         raise BadInput(f"{fit_path}: '{fit.method}' is a fit that other methods share, it exports nothing of its own")
-    with events.atomic(out / "check.npz") as temporary, open(temporary, "wb") as handle:
-        np.savez(handle, **vectors)
-    events.write_json(out / "export.json", report)
+    vectors, told, *files = (out / name for name in (VECTORS, REPORT, *(f"{part.stem}.onnx" for part in found)))
+    for folder in (out, *([cache] if cache else [])):
+        check_folder(folder)
+    for path in (vectors, told, *files):
+        events.check_output(path, [fit_path, task_path])
+    task = tasks.read(task_path)
+    saved.check_task(fit, fit_path, task)
+
+    checked: dict[str, Any] = {}
+    with ExitStack() as held:  # what is opened first gets its name last
+        temporary = {path: held.enter_context(events.atomic(path)) for path in (vectors, told, *files)}
+        report = [
+            _export(fit, task, part, temporary[path], path, checked, cache)
+            for part, path in zip(found, files, strict=True)
+        ]
+        events.write_json(temporary[told], report)
+        with open(temporary[vectors], "wb") as handle:
+            np.savez(handle, **checked)
+        vectors.unlink(missing_ok=True)
+        for path in _of_before(told):
+            if path not in files:
+                path.unlink()
     return files
+
+
+def _of_before(report: Path) -> Iterator[Path]:
+    """The graphs that an earlier export left beside its report, and that are still what it says."""
+    try:
+        entries = events.read_json(report)
+    except BadInput:  # none, or a damaged one
+        return
+    for entry in entries if isinstance(entries, list) else []:
+        name = entry.get("file") if isinstance(entry, dict) else None
+        path = report.with_name(name) if isinstance(name, str) and OURS.fullmatch(name) else None
+        if path is not None and path.is_file() and events.sha256(path) == entry.get("sha256"):
+            yield path
 
 
 def _export(
@@ -111,6 +144,8 @@ def _export(
         def single(batch: Any) -> NDArray[Any]:
             return ports.run(source, {k: torch.from_numpy(v) for k, v in batch.items()}).numpy()
 
+    if not np.isfinite(exact).all():
+        raise GateFailed(f"{path}: the fitted module itself gives values that are not finite; fit it again")
     gates.check_graph(model, path)
     atol = gates.tolerances(exact, getattr(source, "resolution", 0.0))
     _write(model, {**metadata, "parity": {}}, temporary)
@@ -168,6 +203,7 @@ def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float
         "features": features,
     }
     output = ports.OUTPUT[part.role]
+    everywhere = any(catalogue.get(need).everywhere for need in entry.needs)
     settings = {
         "method": asdict(fit.settings),
         "classifier": asdict(fit.classifier_settings) if fit.classifier is not None else None,
@@ -177,7 +213,7 @@ def describe(fit: Saved, task: tasks.Task, part: Part, feeds: Feeds, flop: float
         "role": part.role,
         "method": fit.method,
         "paper": entry.paper,
-        "scope": "all" if any(catalogue.get(need).everywhere for need in entry.needs) else "window",
+        "scope": "all" if everywhere and part.role != "score" else "window",  # scores are fitted to one window's data
         "source": entry.source or "",
         "inputs": {name: known[name] for name in feeds},
         "outputs": {output: features if part.role == "template" else {"columns": [output], "units": [""]}},

@@ -3,8 +3,9 @@
 Parity comes first. Torch runs eager, and compiled where asked for and a C++ compiler is there.
 """
 
+import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks import task as tasks
-from export.cell import example, parts
+from export.cell import IDENTITY, describe, example, parts
 from infer import provenance
 from infer.errors import BadInput, GateFailed
 from infer.model import Model, deviation
@@ -48,16 +49,21 @@ def compare(
         compiled: whether to time torch.compile too.
 
     Raises:
-        BadInput: not a graph of a torch module, or no such device.
+        BadInput: not a graph of a torch module, or of another fit; another task; or no such device.
         GateFailed: the two do not agree.
     """
     device = open_device(provider)
     fit, task = saved.load(fit_path, device), tasks.read(task_path)
-    part = next((part for part in parts(fit) if part.stem == model_path.stem), None)
-    if part is None or not isinstance(part.source, torch.nn.Module):
+    saved.check_task(fit, fit_path, task)
+    exported = {part.stem: part for part in parts(fit)}
+    if model_path.stem not in exported:
+        raise BadInput(f"{model_path}: {fit_path} exports no such file, but {', '.join(exported) or 'none at all'}")
+    part = exported[model_path.stem]
+    if not isinstance(part.source, torch.nn.Module):
         raise BadInput(f"{model_path}: comes from trees, not from a torch module; there is nothing to compare")
     module = part.source.to(device)
     feeds = example(fit, task, part, max(batches))
+    _check_identity(Model(model_path, provider), describe(fit, task, part, feeds, None), fit_path)
     tensors = {name: torch.from_numpy(values).to(device) for name, values in feeds.items()}
     fast = torch.compile(module, dynamic=False) if compiled and _has_compiler(device) else None
 
@@ -96,6 +102,15 @@ def compare(
                     **timing,
                     **provenance.record(),
                 }
+
+
+def _check_identity(model: Model, expected: Mapping[str, Any], fit_path: Path) -> None:
+    """Refuse the graph of another fit, which may even agree within the tolerances."""
+    other = [key for key in IDENTITY if json.dumps(model.metadata.get(key)) != json.dumps(expected[key])]
+    if other:
+        raise BadInput(
+            f"{model.path}: is not the graph of {fit_path} (another {', '.join(other)}); give the file exported from it"
+        )
 
 
 def _synchronised(module: Any, rows: dict[str, torch.Tensor], device: torch.device) -> None:

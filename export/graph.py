@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import onnxscript.optimizer
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
@@ -55,12 +56,12 @@ def from_module(
     key = repr((identity, output, list(example), shapes, torch.__version__, onnx.__version__))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
     digests = _digests(module)
-    if not path.exists():
+    known = _kept(path)
+    if known is None:
         model = _traced(module, example, output)
         _keep(path, model, {"digests": digests, "places": _places(model, module), "proven": []})
         return _optimised(model)
-    kept = onnx.load(path)
-    told = json.loads(kept.metadata_props[0].value)
+    kept, told = known
     changed = {name for name, digest in digests.items() if told["digests"][name] != digest}
     shared = _with_weights(kept, told["places"], module)
     if changed <= set(told["proven"]):  # none at all, say: another window of the same fit
@@ -76,9 +77,31 @@ def from_module(
 
 def _keep(path: Path, model: onnx.ModelProto, told: dict[str, Any]) -> None:
     kept = onnx.ModelProto.FromString(model.SerializeToString())
-    kept.metadata_props.add(key="shared", value=json.dumps(told))
+    kept.metadata_props.add(key="shared", value=json.dumps({**told, "sha256": _digest(model, told)}))
     with events.atomic(path) as temporary:
         onnx.save(kept, temporary)
+
+
+def _kept(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]] | None:
+    """The graph that `_keep` wrote, and what it told of it; None if there is none, or if it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        model = onnx.ModelProto.FromString(path.read_bytes())
+        (entry,) = model.metadata_props
+        told = json.loads(entry.value)
+        del model.metadata_props[:]
+        if told.pop("sha256") == _digest(model, told):
+            return model, told
+    except (DecodeError, ValueError, KeyError, AttributeError, RecursionError):
+        pass
+    print(f"{path}: damaged; traced anew", flush=True)
+    return None
+
+
+def _digest(model: onnx.ModelProto, told: Mapping[str, Any]) -> str:
+    content = model.SerializeToString(deterministic=True) + json.dumps(told, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _digests(module: nn.Module) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from infer.arguments import Parser
+from infer.arguments import Parser, whole
 from infer.errors import BadInput, guarded
 
 
@@ -15,13 +15,13 @@ def main() -> int:
     fit = commands.add_parser("fit", help="fit one method on one task")
     fit.add_argument("method")
     fit.add_argument("--task", type=Path, required=True, help="task.h5")
-    fit.add_argument("--out", type=Path, required=True, help="folder for model.pt and fit.json")
+    fit.add_argument("--out", type=folder, required=True, help="folder for model.pt and fit.json")
     fit.add_argument("--suite", help="suite whose settings to use (default: the papers' own)")
     fit.add_argument("--needs", nargs="*", default=[], metavar="NAME=MODEL.PT", help="shared fits the method stands on")
     fit.add_argument("--device", default=None, help="cpu or cuda, no fallback (default: the suite's, else cpu)")
-    fit.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
-    fit.add_argument("--checkpoints", type=Path, help="folder for unfinished work (default: OUT/checkpoints)")
-    fit.add_argument("--checkpoint-seconds", type=float, default=10.0, help="least time between checkpoints")
+    fit.add_argument("--threads", type=whole(1, 1024), default=1, help="CPU threads (default 1)")
+    fit.add_argument("--checkpoints", type=folder, help="folder for unfinished work alone (default: OUT/checkpoints)")
+    fit.add_argument("--checkpoint-seconds", type=whole(0, 86_400), default=10, help="least time between checkpoints")
     fit.add_argument(
         "--log",
         choices=("live", "later", "auto"),
@@ -36,24 +36,40 @@ def main() -> int:
     record = commands.add_parser("record", help="bring MLflow up to date with every finished cell of a suite")
     record.add_argument("folder", type=Path, help="runs/SUITE")
     for command in (fit, migrate, record):
-        command.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds mlflow/ (default runs)")
+        command.add_argument(
+            "--runs", type=folder, default=Path("runs"), help="folder that holds mlflow/ (default runs)"
+        )
 
     arguments = parser.parse_args()
     return {"fit": _fit, "check": _check, "migrate": _migrate, "record": _record}[arguments.command](arguments)
 
 
+def folder(text: str) -> Path:
+    """The type of an argument that is a folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is not the name of a folder")
+    return Path(text)
+
+
 def _fit(arguments: argparse.Namespace) -> int:
     from benchmarks import suite as suites
-    from train.cell import fit_cell
+    from infer import events
+    from train.cell import OUTPUTS, fit_cell
     from train.tracking import is_server, tracking_uri
 
-    suite = suites.load(arguments.suite) if arguments.suite else None
+    suite = None
+    if arguments.suite is not None:
+        suite = suites.load(arguments.suite)
+        for name in OUTPUTS:
+            events.check_output(arguments.out / name, [arguments.suite])
     uri = tracking_uri(arguments.runs)
-    needs = {}
+    needs: dict[str, Path] = {}
     for given in arguments.needs:
         name, separator, path = given.partition("=")
         if not separator:
             raise BadInput(f"--needs {given}: give NAME=MODEL.PT, as in --needs sideband=runs/…/model.pt")
+        if name in needs:
+            raise BadInput(f"--needs {given}: '{name}' is given twice; give one of them")
         needs[name] = Path(path)
     fit_cell(
         arguments.method,

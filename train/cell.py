@@ -1,8 +1,9 @@
 """Fit one cell of the grid: the method, the template drawn with torch, the classifier on it."""
 
-import shutil
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ from torch import nn
 
 from benchmarks import methods as catalogue
 from benchmarks import task as tasks
+from benchmarks.datasets import Events
 from infer import draws, events, provenance
 from infer.columns import split
-from infer.errors import BadInput
+from infer.errors import BadInput, GateFailed
 from train import methods, ports, saved
 from train.classifier import Array, ClassifierSettings, train_classifier
-from train.run import Run, open_device
+from train.run import Run, check_checkpoints, check_folder, enough_memory, open_device, remove_checkpoints
 from train.saved import Saved
 from train.settings import settings_from
-from train.tracking import Record, live
+from train.tracking import CURSOR, JOURNAL, Record, live
+
+MODEL, NUMBERS, TEMPLATE = "model.pt", "fit.json", "template_torch.h5"
+OUTPUTS = (MODEL, NUMBERS, TEMPLATE, JOURNAL, CURSOR)
 
 
 def fit_cell(
@@ -59,7 +64,9 @@ def fit_cell(
         store: an MLflow store to log to while fitting; None keeps the journal for later.
 
     Raises:
-        BadInput: unknown method or setting, a missing shared fit, no truth for a reference, no such device.
+        BadInput: unknown method or setting, a shared fit that is missing or not of this task, no truth for a reference,
+            too few events, no such device, or a place that cannot be written; nothing is left of the call then.
+        GateFailed: a number of the fit is not finite; there is no model.pt of it.
     """
     start, cpu_start = time.monotonic(), time.process_time()
     torch.set_num_threads(threads)
@@ -67,19 +74,13 @@ def fit_cell(
     the_settings = methods.settings(method, settings, f"methods.{method}")
     the_classifier = settings_from(ClassifierSettings, classifier, "classifier")
     the_device = open_device(device)
+    checkpoints = checkpoints or out / "checkpoints"
+    _check_needs(method, entry.needs, needs)
+    _check_places(out, checkpoints, [task_path, *needs.values()])
     task = tasks.read(task_path)
-    if entry.truth and not task.labelled:
-        raise BadInput(
-            f"method '{method}' is a reference that reads the truth, and {task_path} has none; remove it from the suite"
-        )
-    missing = set(entry.needs) - set(needs)
-    if missing:
-        raise BadInput(
-            f"method '{method}' stands on the fit of {', '.join(missing)}; give --needs {missing.pop()}=MODEL.PT"
-        )
-    shared = {name: saved.load(needs[name], the_device) for name in entry.needs}
+    _check_task(task, method)
+    shared = {name: _opened(name, needs[name], task, the_device) for name in entry.needs}
 
-    folder = checkpoints or out / "checkpoints"
     cell = {
         "suite": suite,
         "method": method,
@@ -90,42 +91,25 @@ def fit_cell(
         "folds": folds,
     }
     record = Record(out, cell)
-    # Unfinished work of other settings or other code is of no use.
-    _forget_others(folder, f"{record.identity} {provenance.code()} {device} {threads}")
+    record.tags({"device": device, "threads": threads, **provenance.record()})
     label = " ".join(str(cell[key]) for key in ("method", "window", "injection", "seed"))
-    run = Run(label, task.seed, the_device, folder, record, checkpoint_seconds)
+    # Unfinished work of other settings or other code is of no use.
+    work = f"{record.identity} {provenance.code()} {device} {threads}"
+    run = Run(label, task.seed, the_device, checkpoints, record, checkpoint_seconds, work)
     run.say(
         f"fitting on {device}"
         + (f" with {threads} threads" if device == "cpu" else f" ({torch.cuda.get_device_name()})")
     )
-    record.tags({"device": device, "threads": threads, **provenance.record()})
 
-    with live(out, store), run.showing():
+    with live(out, store), _undone(out, checkpoints, checkpoint_seconds), run.showing(), enough_memory():
         fitted = file.fit(task, the_settings, shared, run)
-        for module in fitted.modules.values():
-            module.eval().requires_grad_(False)
-        needs_settings = {name: fit.settings for name, fit in shared.items()}
-        said = {key: value for key, value in task.attributes.items() if key != "kind"}
-        result = Saved(method, the_settings, needs_settings, task.features, fitted.modules, the_classifier, said)
-        data = task.events("data")
-        inside = np.flatnonzero(task.inside(data))
-        contrast = fitted.contrast
+        _settle(fitted, method)
+        drawn = None
         if "template" in fitted.modules:
-            template = draw_template(
-                fitted.modules["template"], task, method, the_settings, out / "template_torch.h5", the_device
-            )
-            if "score" not in fitted.modules:
-                contrast = methods.Contrast(data.features[inside], template)
-            # Row i, of the data as of the template, is left to the classifier of fold i modulo folds.
-            for fold in range(folds):
-                seen = inside % folds != fold, np.arange(len(template)) % folds != fold
-                sides = data.features[inside[seen[0]]], template[seen[1]], None
-                result.folds.append(train_classifier(f"fold{fold}", *sides, the_classifier, run))
-        if contrast is not None:
-            sides = contrast.positive, contrast.negative, contrast.weight
-            result.classifier = train_classifier("classifier", *sides, the_classifier, run)
-        result.fitted_range = _fitted_ranges(task, fitted, contrast)
-        result.save(out / "model.pt")
+            drawn = draw_template(fitted.modules["template"], task, method, the_settings, the_device)
+        needed, said = {name: fit.settings for name, fit in shared.items()}, saved.said_of(task)
+        result = Saved(method, the_settings, needed, task.features, fitted.modules, the_classifier, said)
+        inside = _classify(result, fitted.contrast, drawn, task, folds, run)
 
         numbers = {
             "kind": "fit",
@@ -136,23 +120,106 @@ def fit_cell(
             "device": device,
             "threads": threads,
             "fits": run.fits,
-            "outside_fitted_range": _outside(task, data.features[inside], result.fitted_range),
+            "outside_fitted_range": _outside(task, inside, result.fitted_range),
             **fitted.numbers,
             **provenance.record(),
         }
-        events.write_json(out / "fit.json", numbers)
+        with events.atomic(out / MODEL) as model:  # the others get their names before it, or none of them does
+            result.write(model)
+            if drawn is not None:
+                _write_template(out / TEMPLATE, drawn, task)
+            events.write_json(out / NUMBERS, numbers)
         logged = {"fit_seconds": numbers["seconds"], "fit_cpu_seconds": numbers["cpu_seconds"]}
         record.metrics({**logged, "peak_memory_mib": run.peak_memory_mib()})
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_checkpoints(checkpoints)
 
 
-def draw_template(
-    module: nn.Module, task: tasks.Task, method: str, settings: Any, out: Path, device: torch.device
-) -> Array:
-    """Draw the training template with torch, from the very draws that ONNX Runtime will be fed, and write it to `out`.
+def _check_needs(method: str, wanted: Sequence[str], needs: Mapping[str, Path]) -> None:
+    missing, unused = (sorted(names) for names in (set(wanted) - set(needs), set(needs) - set(wanted)))
+    if missing:
+        raise BadInput(
+            f"method '{method}' stands on the fit of {', '.join(missing)}; give --needs {missing[0]}=MODEL.PT"
+        )
+    if unused:
+        there = f"it stands on {', '.join(wanted)}" if wanted else "it stands on no other fit"
+        raise BadInput(f"--needs {unused[0]}={needs[unused[0]]}: method '{method}' makes no use of that; {there}")
+
+
+def _check_places(out: Path, checkpoints: Path, inputs: Sequence[Path]) -> None:
+    check_folder(out)
+    for name in OUTPUTS:
+        events.check_output(out / name, inputs)
+    if checkpoints.resolve() == out.resolve():
+        raise BadInput(f"{checkpoints}: is the folder of the results; give checkpoints one of their own")
+    check_checkpoints(checkpoints)
+
+
+@contextmanager
+def _undone(out: Path, checkpoints: Path, seconds: float) -> Iterator[None]:
+    """Leave nothing that was not there before where the block fails within so many seconds; later, work is kept."""
+    start, made = time.monotonic(), [out / JOURNAL, out / CURSOR, checkpoints]
+    missing = [place for place in (*made, *checkpoints.parents, out, *out.parents) if not os.path.lexists(place)]
+    try:
+        yield
+    except (BadInput, GateFailed, MemoryError, OSError):
+        if time.monotonic() - start < seconds:
+            for place in missing:
+                if place == checkpoints:
+                    remove_checkpoints(place)
+                elif place in made:
+                    place.unlink(missing_ok=True)
+                with suppress(OSError):  # never made, or in use
+                    place.rmdir()
+        raise
+
+
+def _check_task(task: tasks.Task, method: str) -> None:
+    """Refuse a task that a fit would fail on, be it after hours."""
+    entry = catalogue.get(method)
+    if entry.truth and not task.labelled:
+        raise BadInput(
+            f"method '{method}' is a reference that reads the truth, and {task.path} has none; remove it from the suite"
+        )
+    mass = events.read(task.path, [task.mass], "data")[task.mass]
+    parts = {"events": len(mass)}
+    if task.windowed:
+        inside = int(events.in_window(mass, task.window).sum())
+        parts = {"events in the window": inside, "events beside it": len(mass) - inside}
+    if "template" in entry.roles:
+        parts["targets"] = len(draws.from_task(task.path, {}, entry.source, task.seed).target_mass)
+    for name, number in parts.items():
+        if number < tasks.LEAST_EVENTS:
+            raise BadInput(
+                f"{task.path}: holds {number} {name}, and {tasks.LEAST_EVENTS} are needed; draw a larger task"
+            )
+
+
+def _opened(name: str, path: Path, task: tasks.Task, device: torch.device) -> Saved:
+    """A shared fit, of this task or, where it serves every window, of this one but for the window."""
+    fit = saved.load(path, device)
+    if fit.method != name:
+        raise BadInput(f"--needs {name}={path}: is a fit of '{fit.method}'; give one of '{name}'")
+    saved.check_task(fit, path, task, catalogue.get(name).everywhere)
+    return fit
+
+
+def _settle(fitted: methods.Fitted, method: str) -> None:
+    """Make the modules of a fit ready to be used; raises `GateFailed` if one holds a number that is not finite."""
+    for role, module in fitted.modules.items():
+        module.eval().requires_grad_(False)
+        wrong = saved.not_finite(module.state_dict())
+        if wrong:
+            raise GateFailed(f"{method}: '{wrong}' of its {role} is not finite; look for odd values in the features")
+
+
+def draw_template(module: nn.Module, task: tasks.Task, method: str, settings: Any, device: torch.device) -> Events:
+    """Draw the training template with torch, from the very draws that ONNX Runtime will be fed.
 
     Returns:
-        Its features `[N, d]`, one event for each target mass.
+        One event for each target mass.
+
+    Raises:
+        GateFailed: a feature of one is not finite.
     """
     drawn = draws.from_task(task.path, *ports.drawing(module, task.width, method, settings, task.seed))
     count = len(drawn.target_mass)
@@ -162,18 +229,45 @@ def draw_template(
         masses.append(block["condition"][:, 0])
         feeds = {name: torch.from_numpy(values).to(device) for name, values in block.items()}
         parts.append(ports.run(module, feeds).cpu().numpy())
-    template = np.concatenate(parts)[:count]
-    columns = {task.mass: np.concatenate(masses)[:count], **split(template, task.features)}
-    with events.new_file(out) as file:
-        file.attrs.update({"kind": "template", "seed": task.seed, "count": count})
+    features = np.concatenate(parts)[:count]
+    bad = int((~np.isfinite(features)).any(1).sum())
+    if bad:
+        raise GateFailed(f"{method}: {bad} of {count} events of its template are not finite; lower the learning rate")
+    return Events(np.concatenate(masses)[:count], features, None)
+
+
+def _classify(
+    result: Saved, contrast: methods.Contrast | None, drawn: Events | None, task: tasks.Task, folds: int, run: Run
+) -> Array:
+    """Train the classifiers of a fit, where it has any, and note what they saw; returns the data in the window."""
+    settings, data = result.classifier_settings, task.events("data")
+    rows = np.flatnonzero(task.inside(data))
+    inside = data.features[rows]
+    if drawn is not None:
+        if "score" not in result.modules:
+            contrast = methods.Contrast(inside, drawn.features)
+        # Row i, of the data as of the template, is left to the classifier of fold i modulo folds.
+        for fold in range(folds):
+            seen = inside[rows % folds != fold], drawn.features[np.arange(len(drawn)) % folds != fold]
+            result.folds.append(train_classifier(f"fold{fold}", *seen, None, settings, run))
+    if contrast is not None:
+        sides = contrast.positive, contrast.negative, contrast.weight
+        result.classifier = train_classifier("classifier", *sides, settings, run)
+    result.fitted_range = _fitted_ranges(task, result.modules, contrast)
+    return inside
+
+
+def _write_template(path: Path, drawn: Events, task: tasks.Task) -> None:
+    columns = {task.mass: drawn.mass, **split(drawn.features, task.features)}
+    with events.new_file(path) as file:
+        file.attrs.update({"kind": "template", "seed": task.seed, "count": len(drawn)})
         events.write(file, columns, task.units)
-    return template
 
 
 def _fitted_ranges(
-    task: tasks.Task, fitted: methods.Fitted, contrast: methods.Contrast | None
+    task: tasks.Task, modules: Mapping[str, nn.Module], contrast: methods.Contrast | None
 ) -> dict[str, dict[str, list[float]]]:
-    ranges = {role: ports.fitted_ranges(module) for role, module in fitted.modules.items()}
+    ranges = {role: ports.fitted_ranges(module) for role, module in modules.items()}
     if contrast is not None:
         low = np.minimum(contrast.positive.min(0), contrast.negative.min(0)).tolist()
         high = np.maximum(contrast.positive.max(0), contrast.negative.max(0)).tolist()
@@ -192,12 +286,3 @@ def _outside(task: tasks.Task, features: Array, ranges: Mapping[str, Mapping[str
         low, high = np.array([edges[name] for name in task.features], dtype=np.float32).T
         counts[role] = int(((features < low) | (features > high)).any(1).sum())
     return counts
-
-
-def _forget_others(folder: Path, tag: str) -> None:
-    """Keep checkpoints only if they are of this very work."""
-    mark = folder / "of"
-    if not (mark.exists() and mark.read_text() == tag):
-        shutil.rmtree(folder, ignore_errors=True)
-        with events.writable(mark):
-            mark.write_text(tag)

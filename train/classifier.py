@@ -7,7 +7,7 @@ GPUs.
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from infer import events
+from infer.errors import BadInput, GateFailed
 from train.fit import Batch, Player, Training, fit
 from train.nets.flow import StackedLinear
 from train.run import Run, derived_seed
+from train.settings import Count, Depth, Members, Range, Rate, Width
 from train.trees import TreeEnsemble
 
 Array = NDArray[np.float32]
@@ -32,17 +33,17 @@ class ClassifierSettings:
     """The classifier of a suite; defaults as in arXiv:2309.13111."""
 
     kind: Literal["trees", "mlp"] = "trees"
-    members: int = 50
+    members: Members = 50
     # trees
-    iterations: int = 200
-    learning_rate: float = 0.1
-    leaves: int = 31
-    bins: int = 255
-    validation: float = 0.5  # share held out for early stopping
-    patience: int = 10
+    iterations: Annotated[int, Range(1, 10_000)] = 200
+    learning_rate: Rate = 0.1
+    leaves: Annotated[int, Range(2, 10_000)] = 31
+    bins: Annotated[int, Range(2, 255)] = 255
+    validation: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5  # share held out for early stopping
+    patience: Count = 10
     # mlp
-    hidden: int = 64
-    layers: int = 3
+    hidden: Width = 64
+    layers: Depth = 3
     training: Training = field(default_factory=lambda: Training(100, 512, 1e-3, validation=0.5, patience=10, ema=0.99))
 
 
@@ -76,7 +77,9 @@ class StackedMLP(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """The score; features beyond those it was trained on are clamped."""
         x = (torch.minimum(torch.maximum(features.T, self.low), self.high) - self.mean) / self.scale
-        return torch.sigmoid(self.logits(x[None])).mean(0)[:, None]
+        probabilities = torch.sigmoid(self.logits(x[None]))
+        # Not by mean: torch's exporter would give its result the name of the buffer.
+        return (probabilities.sum(0) / len(probabilities))[:, None]
 
 
 def train_classifier(
@@ -91,6 +94,7 @@ def train_classifier(
         settings: kind and size.
         run: seed, device, checkpoints.
     """
+    _check_enough(name, min(len(positive), len(negative)), settings)
     features = np.concatenate([positive, negative])
     label = np.repeat([1, 0], [len(positive), len(negative)]).astype(np.int8)
     weight = None
@@ -98,6 +102,16 @@ def train_classifier(
         weight = np.concatenate([np.ones(len(positive)), negative_weight * (len(negative) / negative_weight.sum())])
     train = _trees if settings.kind == "trees" else _mlps
     return train(name, features, label, weight, settings, run)
+
+
+def _check_enough(name: str, fewest: int, settings: ClassifierSettings) -> None:
+    """Refuse what cannot be divided into events to train on and events held out, some of each class in both."""
+    held_out = settings.validation if settings.kind == "trees" else settings.training.validation
+    if fewest * min(held_out or 1.0, 1 - held_out) < 1:
+        raise BadInput(
+            f"{name}: {fewest} events of one class are too few to train on {1 - held_out:g} of them; "
+            "give more data, or change the classifier's validation"
+        )
 
 
 def _trees(
@@ -110,9 +124,10 @@ def _trees(
     shift = float(np.log((label == 0).sum() / (label == 1).sum()))
     members = []
     for member in range(settings.members):
-        path = run.checkpoints / f"{name}-{member}.npz"
-        if path.exists():
-            members.append(TreeEnsemble.load(path))
+        checkpoint = f"{name}-{member}.npz"
+        done = run.unfinished(checkpoint, TreeEnsemble.load)
+        if done is not None:
+            members.append(done)
             continue
         classifier = HistGradientBoostingClassifier(
             max_iter=settings.iterations,
@@ -126,9 +141,12 @@ def _trees(
         )
         with threadpool_limits(torch.get_num_threads()):
             classifier.fit(features, label, sample_weight=weight)
-        members.append(TreeEnsemble.from_sklearn(classifier, shift))
-        with events.atomic(path) as temporary:
-            members[-1].save(temporary)
+        trees = TreeEnsemble.from_sklearn(classifier, shift)
+        if trees.wrong():
+            raise GateFailed(f"{name}: the trees' {trees.wrong()}; lower the learning rate, or look for odd features")
+        with run.checkpoint(checkpoint) as temporary:
+            trees.save(temporary)
+        members.append(trees)
         run.progress(name, member + 1, settings.members)
     return TreeEnsemble.merge(members)
 

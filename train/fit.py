@@ -7,17 +7,20 @@ CPU.
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from infer import events
-from infer.errors import GateFailed
+from infer.errors import BadInput, GateFailed, in_one_line
+from train.files import Damaged, read_tensors, write_tensors
 from train.run import Progress, Run, derived_seed
+from train.settings import Count, Positive, Rate, Share
 
 VALIDATION_ROWS = 20_000
 
@@ -29,17 +32,21 @@ HALVED_AT = (0.15, 0.5, 0.75, 0.875)
 class Training:
     """How a model is trained."""
 
-    epochs: int = 100
-    batch: int = 256  # events a step (of each member)
-    learning_rate: float = 1e-3
+    epochs: Count = 100
+    batch: Count = 256  # events a step (of each member)
+    learning_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine", "halving"] = "constant"
-    validation: float = 0.1  # share of the events held out
-    patience: int | None = 10  # epochs without a better validation loss; None: all epochs, the last one kept
-    ema: float = 0.999  # decay of the averaged weights, which are the ones kept
-    clip: float = 5.0  # largest norm of a member's gradient
-    weight_decay: float = 0.0
-    momentum: float = 0.9  # Adam's first decay
+    validation: Share = 0.1  # of the events, held out
+    patience: Count | None = 10  # epochs without a better validation loss; None: all epochs, the last one kept
+    ema: Share = 0.999  # decay of the averaged weights, which are the ones kept
+    clip: Positive = 5.0  # largest norm of a member's gradient
+    weight_decay: Share = 0.0
+    momentum: Share = 0.9  # Adam's first decay
     precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products; splines stay in float32
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and not self.validation:
+            raise ValueError("patience waits for the loss of events held out; give validation above 0, or no patience")
 
 
 @dataclass(frozen=True)
@@ -87,49 +94,27 @@ def fit(
         training: settings.
         run: seed, device, checkpoints, record.
         members: independent models trained together, each with its own split and order of the events.
+
+    Raises:
+        BadInput: too few events.
+        GateFailed: a loss or a weight is not finite.
     """
     total = len(tensors[0])
     order = torch.stack([_permutation(total, derived_seed(run.seed, name, "split", k)) for k in range(members)])
     held_out = round(total * training.validation)
+    if total - held_out < 2 or (training.patience is not None and not held_out):
+        raise BadInput(
+            f"{name}: {total} events, {held_out} of them held out, are too few to train on; "
+            "give more data, or change training.validation"
+        )
     validation, rows = order[:, :held_out].to(run.device), order[:, held_out:].to(run.device)
     steps = max(1, rows.shape[1] // training.batch)
+    work = _Work(model, players, training, members)
+    checkpoint = f"{name}.pt"
+    if run.unfinished(checkpoint, partial(work.open, device=run.device)) and not work.progress.done:
+        run.say(f"{name}: goes on after epoch {work.progress.epoch}")
 
-    averaged = AveragedModel(model, multi_avg_fn=_moving_average(training.ema))
-    optimizers = [
-        torch.optim.AdamW(
-            player.parameters,
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            betas=(training.momentum, 0.999),
-            fused=True,
-        )
-        for player in players
-    ]
-    best = copy.deepcopy(averaged.module.state_dict())
-    progress = Progress(best=[float("inf")] * members, best_epoch=[-1] * members)
-    path = run.checkpoints / f"{name}.pt"
-    if path.exists():
-        saved = torch.load(path, map_location=run.device, weights_only=True)
-        progress = Progress(**saved["progress"])
-        model.load_state_dict(saved["model"])
-        averaged.load_state_dict(saved["averaged"])
-        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        best = saved["best"]
-        if not progress.done:
-            run.say(f"{name}: goes on after epoch {progress.epoch}")
-
-    def save() -> None:
-        with events.atomic(path) as temporary:
-            state = {
-                "progress": vars(progress),
-                "model": model.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-                "best": best,
-            }
-            torch.save(state, temporary)
-
+    progress, averaged = work.progress, work.averaged
     judge = players[0].criterion or players[0].loss
     last_saved = time.monotonic()
     while not progress.done:
@@ -141,57 +126,126 @@ def fit(
         for step in range(steps):
             chosen = rows.gather(1, shuffled[:, step * training.batch : (step + 1) * training.batch])
             batch = Batch(tuple(tensor[chosen] for tensor in tensors), progress.epoch, random)
-            share = (progress.epoch + step / steps) / training.epochs
-            stepped = False
-            for index, (player, optimizer) in enumerate(zip(players, optimizers, strict=True)):
-                with _autocast(run.device, training.precision):
-                    losses = player.loss(model, batch)
-                if losses is None:
-                    continue
-                for group in optimizer.param_groups:
-                    group["lr"] = training.learning_rate * schedule(training.schedule, share)
-                # Each player differentiates only with respect to its own parameters.
-                gradients = torch.autograd.grad(losses.sum(), list(player.parameters), allow_unused=True)
-                for parameter, gradient in zip(player.parameters, gradients, strict=True):
-                    parameter.grad = gradient
-                _clip(player.parameters, training.clip, members)
-                optimizer.step()
-                sums[index] += losses.detach().mean()
-                stepped = True
-            if stepped:
-                averaged.update_parameters(model)
+            work.step(batch, (progress.epoch + step / steps) / training.epochs, sums)
 
+        _check_finite(torch.stack(sums), f"{name}: the loss is not finite in epoch {progress.epoch}")
         curve = {f"loss_{index}": float(value) / steps for index, value in enumerate(sums)}
         if training.patience is not None:
             found = _criterion(averaged.module, judge, tensors, validation, progress.epoch, random, members)
+            _check_finite(found, f"{name}: the loss of events held out is not finite after epoch {progress.epoch}")
             curve["validation"] = float(found.mean())
-            better = [new < old for new, old in zip(found.tolist(), progress.best, strict=True)]
-            _keep(best, averaged.module.state_dict(), better)
-            for member, is_better in enumerate(better):
-                if is_better:
-                    progress.best[member], progress.best_epoch[member] = found[member].item(), progress.epoch
-        if not all(torch.isfinite(value) for value in sums):
-            raise GateFailed(f"{name}: the loss is not finite in epoch {progress.epoch}; lower the learning rate")
+            work.keep_better(found)
         progress.history.append(curve)
         progress.epoch += 1
         waited = progress.epoch - 1 - max(progress.best_epoch)
         progress.done = progress.epoch >= training.epochs or (
             training.patience is not None and waited >= training.patience
         )
-        if progress.done and training.patience is None:
-            best = copy.deepcopy(averaged.module.state_dict())
-            progress.best_epoch = [progress.epoch - 1] * members
+        if progress.done:
+            work.finish(name)
         progress.seconds += time.monotonic() - start
         progress.cpu_seconds += time.process_time() - cpu_start
         run.epoch(name, progress.epoch, training.epochs, progress.seconds, curve)
         if progress.done or time.monotonic() - last_saved > run.checkpoint_seconds:
-            save()
+            with run.checkpoint(checkpoint) as temporary:
+                write_tensors(work.state(), temporary)
             last_saved = time.monotonic()
 
-    model.load_state_dict(best)
+    model.load_state_dict(work.best)
     model.eval()
     run.fitted(name, progress, events_per_epoch=steps * training.batch * members)
     return progress
+
+
+class _Work:
+    """What changes in the course of a fit, and what a checkpoint of it holds."""
+
+    def __init__(self, model: nn.Module, players: Sequence[Player], training: Training, members: int) -> None:
+        self.model, self.players, self.training, self.members = model, players, training, members
+        self.averaged = AveragedModel(model, multi_avg_fn=_moving_average(training.ema))
+        self.optimizers = [
+            torch.optim.AdamW(
+                player.parameters,
+                lr=training.learning_rate,
+                weight_decay=training.weight_decay,
+                betas=(training.momentum, 0.999),
+                fused=True,
+            )
+            for player in players
+        ]
+        self.best = copy.deepcopy(self.averaged.module.state_dict())
+        self.progress = Progress(best=[float("inf")] * members, best_epoch=[-1] * members)
+
+    def step(self, batch: Batch, share: float, sums: Sequence[Tensor]) -> None:
+        """Step each player on a batch, after a share of the training (0 to 1), and add its loss to its sum."""
+        stepped = False
+        for player, optimizer, total in zip(self.players, self.optimizers, sums, strict=True):
+            with _autocast(total.device, self.training.precision):
+                losses = player.loss(self.model, batch)
+            if losses is None:
+                continue
+            for group in optimizer.param_groups:
+                group["lr"] = self.training.learning_rate * schedule(self.training.schedule, share)
+            # Each player differentiates only with respect to its own parameters.
+            gradients = torch.autograd.grad(losses.sum(), list(player.parameters), allow_unused=True)
+            for parameter, gradient in zip(player.parameters, gradients, strict=True):
+                parameter.grad = gradient
+            _clip(player.parameters, self.training.clip, self.members)
+            optimizer.step()
+            total += losses.detach().mean()
+            stepped = True
+        if stepped:
+            self.averaged.update_parameters(self.model)
+
+    def keep_better(self, found: Tensor) -> None:
+        """Keep the weights of the members whose criterion `[members]` is better than ever."""
+        progress = self.progress
+        better = [new < old for new, old in zip(found.tolist(), progress.best, strict=True)]
+        _keep(self.best, self.averaged.module.state_dict(), better)
+        for member, is_better in enumerate(better):
+            if is_better:
+                progress.best[member], progress.best_epoch[member] = found[member].item(), progress.epoch
+
+    def finish(self, name: str) -> None:
+        """Settle on the weights that are kept; raises `GateFailed` if they are not finite."""
+        if self.training.patience is None:
+            self.best = copy.deepcopy(self.averaged.module.state_dict())
+            self.progress.best_epoch = [self.progress.epoch - 1] * self.members
+        for key, value in self.best.items():
+            _check_finite(value, f"{name}: '{key}' is not finite after epoch {self.progress.epoch - 1}")
+
+    def state(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "progress": vars(self.progress),
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "best": self.best,
+        }
+
+    def open(self, path: Path, device: torch.device) -> bool:
+        """Go on from what a checkpoint holds; raises `Damaged`, and changes nothing, if that is of another shape."""
+        before = copy.deepcopy(self.state())
+        try:
+            self._take(read_tensors(path, device))
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            self._take(before)
+            raise Damaged(in_one_line(error)) from error
+        return True
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, each in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(each)
+        self.best = state["best"]
+
+
+def _check_finite(values: Tensor, what: str) -> None:
+    if not torch.isfinite(values).all():
+        raise GateFailed(f"{what}; lower the learning rate")
 
 
 def schedule(kind: str, share: float) -> float:

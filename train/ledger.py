@@ -3,13 +3,12 @@
 import sys
 from pathlib import Path
 
-from benchmarks import methods
+from benchmarks import methods, records
 from benchmarks import suite as suites
 from benchmarks.results import numbers_of_cell
 from benchmarks.suite import Cell, Suite
-from infer import events
-from infer.errors import BadInput, in_one_line
-from train.tracking import JOURNAL, Record, client, migrate, push, register, tracking_uri
+from infer.errors import BadInput
+from train.tracking import JOURNAL, Record, client, migrate, push, reason, register, tracking_uri
 
 RECORDS = ("fit.json", "export.json", "evaluation.json", "timing_*.json", "compare_*.json")
 
@@ -26,7 +25,7 @@ def record(folder: Path, runs: Path) -> int:
         call sends them.
 
     Raises:
-        BadInput: no suite in `folder`.
+        BadInput: no suite in `folder`, or a record or journal there that is damaged.
     """
     if not (folder / "suite.json").is_file():
         raise BadInput(f"{folder}: holds no suite.json; give the folder of a suite that has run, as in runs/quick")
@@ -46,7 +45,7 @@ def record(folder: Path, runs: Path) -> int:
             left -= 1
     except Exception as error:  # whatever MLflow or the network throws: the results are on disk
         print(
-            f"MLflow at {uri} does not answer ({in_one_line(error)}); {left} cells stay in their {JOURNAL} and are "
+            f"MLflow at {uri} does not answer ({reason(error)}); {left} cells stay in their {JOURNAL} and are "
             f"sent by the next run, or by `python -m train record {folder}`",
             file=sys.stderr,
         )
@@ -63,7 +62,7 @@ def _note(folder: Path, cell: Cell) -> None:
     place = folder / cell.folder
     journal = Record.of(place)
     journal.metrics({row["metric"]: row["value"] for row in numbers_of_cell(place) if row["value"] == row["value"]})
-    timings = [row for path in sorted(place.glob("timing_*.json")) for row in events.read_json(path)]
+    timings = [row for path in sorted(place.glob("timing_*.json")) for row in records.read(path)]
     best: dict[str, float] = {}
     for row in timings:
         name = f"throughput.{row['role']}.{row['scope']}"

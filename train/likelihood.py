@@ -1,6 +1,7 @@
 """Maximum-likelihood fits of conditional flows, and of the marginals in front of other generators."""
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,9 +12,17 @@ from train.nets.flow import Flow
 from train.nets.marginals import Marginals
 from train.nets.preprocessing import LogitStandardise, MassScale
 from train.run import Run
+from train.settings import Range
 
-# Of the marginals of a generator, a short fit of few parameters.
-MARGINALS = Training(8, 2048, 5e-3, "cosine", validation=0.02, patience=None, ema=0.99)
+
+@dataclass(frozen=True)
+class MarginalTraining(Training):
+    """How the marginals of a generator are trained, if at all: by a short fit of few parameters."""
+
+    epochs: Annotated[int, Range(0, 10**9)] = 8
+
+
+MARGINALS = MarginalTraining(8, 2048, 5e-3, "cosine", validation=0.02, patience=None, ema=0.99)
 ROWS = 20_000  # that are worked out at once, for bounded memory
 
 

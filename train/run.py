@@ -2,22 +2,31 @@
 
 import hashlib
 import math
+import os
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.progress import Progress as Bar
 
-from infer import provenance
-from infer.errors import BadInput
+from infer import events, provenance
+from infer.errors import BadInput, in_one_line
+from train.files import Damaged
 from train.tracking import Record
 
+T = TypeVar("T")
+
 SAY_SECONDS = 15.0
+MARK = "of"  # the file in a folder of checkpoints that says what they are of
+CHECKPOINTS = (MARK, "*.pt", "*.npz", ".*.tmp", ".*.lock")  # what such a folder holds
+LONGEST_NAME = 255  # bytes
 
 
 def derived_seed(seed: int, *purpose: object) -> int:
@@ -36,6 +45,58 @@ def open_device(name: str) -> torch.device:
             "install torch's CUDA build and NVIDIA's driver, or use --device cpu"
         )
     return torch.device(name)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that no file can be written to, before any work is done for it; nothing is left there.
+
+    Raises:
+        BadInput: its name is too long, it lies in a file, or the operating system takes no file there.
+    """
+    if max((len(os.fsencode(part)) for part in folder.parts), default=0) > LONGEST_NAME:
+        raise BadInput(f"{folder}: cannot be written (a name is over {LONGEST_NAME} bytes long); choose a shorter one")
+    there = next(place for place in (folder, *folder.parents, Path()) if os.path.lexists(place))
+    if not there.is_dir():
+        raise BadInput(f"{folder}: cannot be written ({there} is not a folder); choose another place")
+    try:
+        with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        reason = error.strerror or in_one_line(error)
+        raise BadInput(f"{folder}: cannot be written ({reason}); free space or choose another place") from error
+
+
+def check_checkpoints(folder: Path) -> None:
+    """Refuse a folder for unfinished work that holds anything else, because it is removed in the end.
+
+    Raises:
+        BadInput: it does, or cannot be written to.
+    """
+    check_folder(folder)
+    held = set(folder.iterdir()) if folder.is_dir() else set()
+    ours = {path for pattern in CHECKPOINTS for path in folder.glob(pattern) if path.is_file()}
+    named = {path for path in held if not path.name.startswith(".")}
+    if held - ours or (named and not (folder / MARK).exists()):
+        raise BadInput(f"{folder}: holds other files than checkpoints; give a folder of their own")
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove a folder of unfinished work, its mark last: what a kill leaves of it must be known for ours."""
+    for path in folder.glob("*"):
+        if path.name != MARK:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn torch's ways to say that there is not enough memory into Python's."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError(in_one_line(error)) from error
+        raise
 
 
 @dataclass
@@ -62,6 +123,7 @@ class Run:
         checkpoints: folder for unfinished work, outside the declared outputs.
         record: settings, curves and numbers go here, and from there to MLflow.
         checkpoint_seconds: least time between two checkpoints.
+        work: what a checkpoint is a function of; one of other work is of no use.
     """
 
     label: str
@@ -70,6 +132,7 @@ class Run:
     checkpoints: Path
     record: Record
     checkpoint_seconds: float = 10.0
+    work: str = ""
     fits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,6 +148,31 @@ class Run:
         with Bar(transient=True) as self._bar:
             yield
         self._bar = None
+
+    def unfinished(self, name: str, open_: Callable[[Path], T]) -> T | None:
+        """What the checkpoint `name` holds, opened; None if this very work has left none, or a damaged one."""
+        path = self.checkpoints / name
+        if not (path.is_file() and self._marked()):
+            return None
+        try:
+            return open_(path)
+        except Damaged as error:
+            self.say(f"{path} is damaged ({error}); what it holds is fitted anew")
+            return None
+
+    @contextmanager
+    def checkpoint(self, name: str) -> Iterator[Path]:
+        """Yield a temporary file that becomes the checkpoint `name` if the block succeeds."""
+        if not self._marked():
+            remove_checkpoints(self.checkpoints)
+            with events.atomic(self.checkpoints / MARK) as temporary:
+                temporary.write_text(self.work)
+        with events.atomic(self.checkpoints / name) as temporary:
+            yield temporary
+
+    def _marked(self) -> bool:
+        mark = self.checkpoints / MARK
+        return mark.is_file() and mark.read_bytes() == self.work.encode()
 
     def seeded(self, name: str) -> None:
         """Seed torch for building the model `name`, so that it starts the same after a kill."""

@@ -1,22 +1,44 @@
 """A finished fit on disk: model.pt holds what rebuilds its modules and classifiers, and nothing that runs code."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
+from types import NoneType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from benchmarks import methods as catalogue
+from benchmarks.task import Task
 from infer import events
-from infer.errors import BadInput, in_one_line
+from infer.errors import BadInput
 from train import methods
 from train.classifier import ClassifierSettings, StackedMLP
+from train.files import Damaged, read_tensors, write_tensors
 from train.settings import settings_from
 from train.trees import TreeEnsemble
 
 Classifier = TreeEnsemble | StackedMLP
+
+# What a file holds, by the type of each part.
+CONTENT: dict[str, tuple[type, ...]] = {
+    "method": (str,),
+    "settings": (dict,),
+    "needs": (dict,),
+    "columns": (dict,),
+    "modules": (dict,),
+    "classifier": (dict, NoneType),
+    "folds": (list,),
+    "classifier_settings": (dict,),
+    "task": (dict,),
+    "fitted_range": (dict,),
+}
+MOST_COLUMNS = 10_000
+# What a task says of itself that follows from its window.
+OF_THE_WINDOW = {"window", "validation", "oversampling", "data_in_range", "data_in_window"}
+OF_THE_WINDOW |= {"signal_in_window", "background_in_window", "significance"}
 
 
 @dataclass
@@ -52,6 +74,11 @@ class Saved:
 
     def save(self, path: str | Path) -> None:
         """Write to `path`, atomically."""
+        with events.atomic(path) as temporary:
+            self.write(temporary)
+
+    def write(self, path: Path) -> None:
+        """Write to `path`, which is a temporary one."""
         content = {
             "method": self.method,
             "settings": asdict(self.settings),
@@ -64,49 +91,146 @@ class Saved:
             "task": self.task,
             "fitted_range": self.fitted_range,
         }
-        with events.atomic(path) as temporary:
-            torch.save(content, temporary)
+        write_tensors(content, path)
 
 
 def load(path: str | Path, device: torch.device | None = None) -> Saved:
     """Open what `Saved.save` wrote, in evaluation mode.
 
     Raises:
-        BadInput: no such file, or not a fit of Sideband.
+        BadInput: no such file, or not a whole fit of Sideband: every part, shape and number of it is looked at.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise BadInput(f"{path}: no such file; `python -m train` writes it")
     try:
-        content = torch.load(path, map_location=device or "cpu", weights_only=True)
-        method, columns = content["method"], dict(content["columns"])
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError) as error:
-        raise BadInput(f"{path}: not a fit of Sideband ({in_one_line(error)}); train it again") from error
-    file = methods.load(method)
-    settings = settings_from(file.Settings, content["settings"], str(path))
-    needs = {
-        name: settings_from(methods.load(name).Settings, given, str(path)) for name, given in content["needs"].items()
-    }
-    width = sum(columns.values())
-    modules = file.build(settings, width, needs)
-    for role, module in modules.items():
-        module.load_state_dict(content["modules"][role])
+        content = read_tensors(path)
+        _check_parts(content)
+        settings, needs, classifier_settings = _settings(content, path)
+        columns, width = content["columns"], sum(content["columns"].values())
+        build = methods.load(content["method"]).build
+        modules = _filled(lambda: build(settings, width, needs), content["modules"])
+        packed = [each for each in (content["classifier"], *content["folds"]) if each is not None]
+        classifiers = [_unpacked(each, width, classifier_settings) for each in packed]
+    except Damaged as error:
+        raise BadInput(f"{path}: not a fit of Sideband, or a damaged one ({error}); train it again") from error
+    for module in modules.values():
         module.to(device or "cpu").eval().requires_grad_(False)
-    classifier_settings = settings_from(ClassifierSettings, content["classifier_settings"], str(path))
-    classifiers = [
-        _unpacked(packed, width, classifier_settings) for packed in (content["classifier"], *content["folds"])
-    ]
+    classifier = classifiers.pop(0) if content["classifier"] is not None else None
     return Saved(
-        method,
+        content["method"],
         settings,
         needs,
         columns,
         modules,
         classifier_settings,
         content["task"],
-        classifiers[0],
-        [fold for fold in classifiers[1:] if fold is not None],
+        classifier,
+        classifiers,
         content["fitted_range"],
     )
+
+
+def said_of(task: Task) -> dict[str, Any]:
+    """What a task says of itself, as a fit keeps it."""
+    return {key: value for key, value in task.attributes.items() if key != "kind"}
+
+
+def check_task(fit: Saved, path: Path, task: Task, of_any_window: bool = False) -> None:
+    """Refuse a task that is not the one of the fit in `path`, or the same but for its window.
+
+    Raises:
+        BadInput: something that the task says of itself is not what the fit's said.
+    """
+    ours, theirs = fit.task, said_of(task)
+    told = (ours.keys() | theirs.keys()) - (OF_THE_WINDOW if of_any_window else set())
+    other = {key for key in told if repr(ours.get(key)) != repr(theirs.get(key))}  # NaN is itself here
+    if list(fit.columns.items()) != list(task.features.items()):
+        other.add("features")
+    if other:
+        raise BadInput(
+            f"{task.path}: is not the task that {path} was fitted on (another {', '.join(sorted(other))}); "
+            "give that one, or fit on this one"
+        )
+
+
+def _require(good: bool, what: str) -> None:
+    if not good:
+        raise Damaged(what)
+
+
+def _check_parts(content: Any) -> None:
+    """Every part but settings and weights."""
+    _require(isinstance(content, dict), "it holds no parts by name")
+    for name, kinds in CONTENT.items():
+        _require(isinstance(content.get(name), kinds) and name in content, f"'{name}' is missing or not what it was")
+    columns, task = content["columns"], content["task"]
+    for name, width in columns.items():
+        _require(isinstance(name, str) and type(width) is int and width > 0, "wrong 'columns'")
+    _require(0 < sum(columns.values()) <= MOST_COLUMNS, "wrong 'columns'")
+    _require(all(isinstance(key, str) for key in task), "wrong 'task'")
+    for key, kind in {"mass": str, "features": list, "seed": int, "dataset": str, "dataset_sha256": str}.items():
+        _require(isinstance(task.get(key), kind), f"the task's '{key}' is missing or not what it was")
+    for key in {"window", "mass_range"} & task.keys():
+        _require(_is_range(task[key]), f"wrong '{key}' of the task")
+    _require(task["features"] == list(columns), "the task's 'features' are not its columns")
+    for role, ranges in content["fitted_range"].items():
+        good = isinstance(role, str) and isinstance(ranges, dict) and ranges.keys() <= columns.keys()
+        _require(good and all(map(_is_range, ranges.values())), "wrong 'fitted_range'")
+
+
+def _is_range(value: Any) -> bool:
+    edges = value if isinstance(value, list | tuple) else []
+    return len(edges) == 2 and all(type(edge) in (int, float) and math.isfinite(edge) for edge in edges)
+
+
+def _settings(content: Mapping[str, Any], path: Path) -> tuple[Any, dict[str, Any], ClassifierSettings]:
+    """The settings of the method, of what it stands on, and of its classifier."""
+    name, given = content["method"], content["needs"]
+    _require(name.partition("@")[0] in catalogue.CATALOGUE, "its method is unknown")
+    entry = catalogue.get(name)
+    _require(set(given) == set(entry.needs), f"'{name}' stands on other fits")
+    own = not (entry.own_score or entry.shared)
+    _require((content["classifier"] is not None) == own, "a classifier too many" if not own else "no classifier")
+    return (
+        settings_from(methods.load(name).Settings, content["settings"], f"{path}: settings"),
+        {need: settings_from(methods.load(need).Settings, given[need], f"{path}: {need}") for need in entry.needs},
+        settings_from(ClassifierSettings, content["classifier_settings"], f"{path}: classifier"),
+    )
+
+
+def _filled(build: Callable[[], dict[str, nn.Module]], states: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The modules that `build` makes, with weights from a file.
+
+    They are first built without memory for the weights: settings that ask for other ones than the file holds could ask
+    for any number.
+    """
+    with torch.device("meta"):
+        shapes = {role: module.state_dict() for role, module in build().items()}
+    _require(states.keys() == shapes.keys(), f"its modules are not {', '.join(shapes) or 'none'}")
+    for role, expected in shapes.items():
+        _check_weights(states[role], expected, role)
+    modules = build()
+    for role, module in modules.items():
+        module.load_state_dict(states[role])
+    return modules
+
+
+def _check_weights(found: Any, expected: Mapping[str, Tensor], role: str) -> None:
+    _require(isinstance(found, dict) and found.keys() == expected.keys(), f"the {role} has other weights")
+    for name, tensor in expected.items():
+        value = found[name]
+        same = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_quantized
+        _require(
+            same and (value.shape, value.dtype) == (tensor.shape, tensor.dtype),
+            f"'{name}' of the {role} is not what it was",
+        )
+    _require(not not_finite(found), f"'{not_finite(found)}' of the {role} is not finite")
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str:
+    """The name of the first weight that is not finite; "" if all are."""
+    return next((name for name, value in weights.items() if not value.isfinite().all()), "")
 
 
 def _packed(classifier: Classifier | None) -> dict[str, Any] | None:
@@ -118,13 +242,19 @@ def _packed(classifier: Classifier | None) -> dict[str, Any] | None:
     return {"kind": "mlp", **classifier.state_dict()}
 
 
-def _unpacked(packed: Mapping[str, Any] | None, features: int, settings: ClassifierSettings) -> Classifier | None:
-    if packed is None:
-        return None
+def _unpacked(packed: Any, features: int, settings: ClassifierSettings) -> Classifier:
+    kind = packed.get("kind") if isinstance(packed, dict) else None
+    _require(kind in ("trees", "mlp"), "a classifier is neither trees nor mlp")
     content = {name: value for name, value in packed.items() if name != "kind"}
-    if packed["kind"] == "trees":
-        arrays = {name: value.cpu().numpy() for name, value in content.items()}
-        return TreeEnsemble(**{**arrays, "features": int(arrays["features"])})
-    model = StackedMLP(features, settings)
-    model.load_state_dict(content)
-    return model.eval().requires_grad_(False)
+    if kind == "mlp":
+        model = _filled(lambda: {"classifier": StackedMLP(features, settings)}, {"classifier": content})["classifier"]
+        assert isinstance(model, StackedMLP)
+        return model.eval().requires_grad_(False)
+    for name, value in content.items():
+        plain = (
+            isinstance(value, Tensor) and value.layout is torch.strided and value.dtype in (torch.int64, torch.float64)
+        )
+        _require(plain, f"the trees' '{name}' is not what it was")
+    trees = TreeEnsemble.from_arrays({name: value.numpy() for name, value in content.items()})
+    _require(trees.features == features, "the trees are of other features")
+    return trees

@@ -18,28 +18,41 @@ from pathlib import Path
 from typing import Any
 
 from infer import events
-from infer.errors import in_one_line
+from infer.errors import BadInput, in_one_line
 
 JOURNAL = "journal.jsonl"
 CURSOR = "mlflow.json"
+LINES: dict[str, dict[str, type]] = {  # what each kind of line holds
+    "cell": {"identity": str},
+    "metrics": {"values": dict, "step": int},
+    "tags": {"values": dict},
+    "artifact": {"path": str, "folder": str, "sha256": str},
+}
 PUSH_SECONDS = 5.0
+LOCAL = "sqlite:///"  # what the address of a local store begins with
 
 # A dead server must not hold up a fit: MLflow's own defaults retry for minutes. Nor need it talk.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 
 
 def tracking_uri(runs: Path) -> str:
     """MLFLOW_TRACKING_URI, or else the SQLite store under `runs`/mlflow."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / 'mlflow' / 'local' / 'mlflow.db').resolve()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{(runs / 'mlflow' / 'local' / 'mlflow.db').resolve()}"
 
 
 def is_server(uri: str) -> bool:
     """Whether the store is reached over the network."""
     return uri.startswith(("http://", "https://"))
+
+
+def _database(uri: str) -> Path | None:
+    """The file of a local store; None for stores of other kinds."""
+    return Path(uri.removeprefix(LOCAL)) if uri.startswith(LOCAL) else None
 
 
 class Record:
@@ -48,18 +61,18 @@ class Record:
     Args:
         folder: the cell's folder.
         cell: what the cell is: suite, method, window, injection, seed, settings, data; its hash is its identity. A
-            journal of another identity is started anew.
+            journal of another identity is started anew with the first number that is noted.
     """
 
     def __init__(self, folder: Path, cell: Mapping[str, Any]) -> None:
         self.path = folder / JOURNAL
         self.identity = hashlib.sha256(json.dumps(cell, sort_keys=True, default=str).encode()).hexdigest()[:32]
         lines = list(read_journal(self.path))
-        if not lines or lines[0].get("identity") != self.identity:
-            with events.writable(self.path):
-                self.path.unlink(missing_ok=True)
+        self._waiting: list[dict[str, Any]] = []  # lines for the next number or file to come after
+        self._anew = not lines or lines[0].get("identity") != self.identity
+        if self._anew:
             lines = []
-            self._append({"kind": "cell", "identity": self.identity, **cell})
+            self._waiting.append(_timed({"kind": "cell", "identity": self.identity, **cell}))
         # Metrics of epochs that are done again after a kill are known already; and so are files that did not change.
         self._known = {
             (key, line["step"]): value
@@ -71,8 +84,10 @@ class Record:
 
     @classmethod
     def of(cls, folder: Path) -> "Record":
-        """The journal that lies in `folder`, to be gone on with."""
-        first = next(read_journal(folder / JOURNAL))
+        """The journal that lies in `folder`, to be gone on with; raises `BadInput` if it does not say of what."""
+        first = next(read_journal(folder / JOURNAL), {"kind": ""})
+        if first["kind"] != "cell":
+            raise BadInput(f"{folder / JOURNAL}: damaged; remove the folder, and run the suite again")
         return cls(folder, {key: value for key, value in first.items() if key not in ("kind", "identity", "time")})
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -83,8 +98,8 @@ class Record:
             self._known |= {(key, step): value for key, value in new.items()}
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        """Note words: what may change between two runs of one cell, as code and machine."""
-        self._append({"kind": "tags", "values": {key: str(value) for key, value in values.items()}})
+        """Note words, with the next number: what may change between two runs of one cell, as code and machine."""
+        self._waiting.append(_timed({"kind": "tags", "values": {key: str(value) for key, value in values.items()}}))
 
     def artifacts(self, paths: Sequence[Path], folder: str = "") -> None:
         """Note files to keep with the run."""
@@ -102,10 +117,14 @@ class Record:
                 self._files.add((folder, digest))
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with events.writable(self.path), open(self.path, "ab") as handle:
-            if handle.tell() and not self._whole():
-                handle.write(b"\n")
-            handle.write(json.dumps({**line, "time": int(time.time() * 1000)}).encode() + b"\n")
+        text = "".join(json.dumps(each) + "\n" for each in (*self._waiting, _timed(line)))
+        if self._anew:
+            with events.atomic(self.path) as temporary:
+                temporary.write_text(text)
+        else:
+            with events.writable(self.path), open(self.path, "ab") as handle:
+                handle.write(("" if self._whole() else "\n").encode() + text.encode())
+        self._waiting, self._anew = [], False
 
     def _whole(self) -> bool:
         """Whether the last line was written to its end."""
@@ -114,15 +133,23 @@ class Record:
             return handle.read() == b"\n"
 
 
+def _timed(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the journal, with the time in milliseconds."""
+    return {**line, "time": int(time.time() * 1000)}
+
+
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a journal; one torn by a kill is passed over."""
+    """The lines of a journal; one that is torn or damaged is passed over."""
     if not path.exists():
         return
-    for line in path.read_bytes().splitlines():
+    for text in path.read_bytes().splitlines():
         try:
-            yield json.loads(line)
-        except ValueError:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
             continue
+        held = LINES.get(str(line.get("kind"))) if isinstance(line, dict) else None
+        if held is not None and all(isinstance(line.get(key), kind) for key, kind in {**held, "time": int}.items()):
+            yield line
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -137,7 +164,14 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def client(uri: str) -> Any:
-    """An MLflow client for `uri` that gives up on a dead server within seconds."""
+    """An MLflow client for `uri` that gives up on a dead server within seconds.
+
+    Raises:
+        BadInput: something else than a file stands where a local store would, for which MLflow would wait minutes.
+    """
+    path = _database(uri)
+    if path is not None:
+        events.check_output(path)
     for key, value in PATIENCE.items():
         os.environ.setdefault(key, value)
     from mlflow.tracking import MlflowClient
@@ -146,10 +180,27 @@ def client(uri: str) -> Any:
 
 
 def migrate(uri: str) -> None:
-    """Make the store's tables, once and by one process, before many write to it."""
-    if not is_server(uri):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        client(uri).search_experiments(max_results=1)
+    """Make the store's tables, once and by one process, before many write to it.
+
+    Raises:
+        BadInput: they cannot be made, or what is there is no store of MLflow's.
+    """
+    path = _database(uri)
+    if path is None:
+        return
+    there = os.path.lexists(path)
+    with events.writable(path):
+        try:
+            client(uri).search_experiments(max_results=1)
+        except BadInput:
+            raise
+        except Exception as error:  # SQLAlchemy's, Alembic's and MLflow's own kinds, one per failure
+            for made in [] if there else path.parent.glob(f"{path.name}*"):
+                made.unlink()
+            raise BadInput(
+                f"{path}: MLflow cannot keep its tables there ({reason(error)}); "
+                "free space, choose another --runs, or move the file away"
+            ) from error
 
 
 def push(folder: Path, uri: str, final: bool = False) -> str:
@@ -166,7 +217,7 @@ def push(folder: Path, uri: str, final: bool = False) -> str:
     with events.sole_writer(folder / CURSOR):
         lines = list(read_journal(folder / JOURNAL))
         cell = lines[0]
-        cursors = json.loads((folder / CURSOR).read_text()) if (folder / CURSOR).exists() else {}
+        cursors = _cursors(folder / CURSOR)
         cursor = cursors.get(uri, {})
         if cursor.get("identity") != cell["identity"]:
             cursor = {"identity": cell["identity"], "run_id": None, "sent": 0, "final": False}
@@ -183,6 +234,16 @@ def push(folder: Path, uri: str, final: bool = False) -> str:
             cursor["final"] = True
         (folder / CURSOR).write_text(json.dumps({**cursors, uri: cursor}))
         return run_id
+
+
+def _cursors(path: Path) -> dict[str, dict[str, Any]]:
+    """How far each store has got; nothing where a kill has torn the file, for a run is found again by its identity."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    keys = {"identity", "run_id", "sent", "final"}
+    return {uri: each for uri, each in found.items() if each.keys() >= keys} if isinstance(found, dict) else {}
 
 
 def _knows(store: Any, run_id: str) -> bool:
@@ -204,7 +265,8 @@ def _open_run(store: Any, uri: str, cell: Mapping[str, Any]) -> str:
     name = str(cell["suite"])
     experiment = store.get_experiment_by_name(name)
     if experiment is None:
-        place = None if is_server(uri) else f"{Path(uri.removeprefix('sqlite:///')).parent / 'artifacts' / name}"
+        path = _database(uri)
+        place = None if path is None else str(path.parent / "artifacts" / name)
         experiment_id = store.create_experiment(name, artifact_location=place)
     else:
         experiment_id = experiment.experiment_id
@@ -258,6 +320,11 @@ def register(store: Any, run_id: str, method: str, role: str, alias: str, tags: 
     store.set_registered_model_alias(name, re.sub(r"\W+", "_", alias), version)
 
 
+def reason(error: Exception) -> str:
+    """What an error says, on one line; those of SQLAlchemy go on with the query and an address to read."""
+    return re.split(r" \[SQL: | \(Background on ", in_one_line(error))[0]
+
+
 @contextmanager
 def live(folder: Path, uri: str | None) -> Iterator[None]:
     """Push the journal in `folder` every few seconds while the block runs, and at its end.
@@ -271,14 +338,15 @@ def live(folder: Path, uri: str | None) -> Iterator[None]:
     said: list[str] = []
 
     def once() -> None:
+        if not (folder / JOURNAL).exists():
+            return
         try:
             push(folder, uri)
         except Exception as error:  # whatever MLflow or the network throws: the fit is worth more than its log
             if not said:
-                reason = in_one_line(error)
-                said.append(reason)
+                said.append(reason(error))
                 print(
-                    f"MLflow at {uri} does not answer ({reason}); training goes on, "
+                    f"MLflow at {uri} does not answer ({said[0]}); training goes on, "
                     f"{folder / JOURNAL} is replayed later",
                     file=sys.stderr,
                     flush=True,

@@ -1,11 +1,18 @@
 """A boosted-tree ensemble as plain arrays: what is saved, exported, and checked against."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from train.files import Damaged, read_arrays
+
+# The type of each field's array.
+WHOLE = dict.fromkeys(("member", "tree", "feature", "left", "right", "features"), np.dtype(np.int64))
+REAL = dict.fromkeys(("threshold", "value", "baseline"), np.dtype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,46 @@ class TreeEnsemble:
 
     @classmethod
     def load(cls, path: Path) -> "TreeEnsemble":
-        """Read what `save` wrote."""
-        with np.load(path) as arrays:
-            return cls(**{**{name: arrays[name] for name in arrays}, "features": int(arrays["features"])})
+        """Read what `save` wrote; raises `Damaged`."""
+        return cls.from_arrays(read_arrays(path))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "TreeEnsemble":
+        """An ensemble of the fields by name, `features` among them; raises `Damaged` where they are not one."""
+        for name, kind in {**WHOLE, **REAL}.items():
+            found = arrays.get(name)
+            if found is None or found.dtype != kind or found.ndim != (name != "features"):
+                raise Damaged(f"the trees' '{name}' is missing, or not what it should be")
+        if arrays.keys() - {**WHOLE, **REAL}.keys():
+            raise Damaged("there are arrays that no trees have")
+        fields: dict[str, Any] = {**arrays, "features": int(arrays["features"])}
+        trees = cls(**fields)
+        wrong = trees.wrong()
+        if wrong:
+            raise Damaged(f"the trees' {wrong}")
+        return trees
+
+    def wrong(self) -> str:
+        """What is wrong with the arrays, as "nodes …"; "" if they are trees and every number is finite."""
+        sizes = {len(getattr(self, name)) for name in (*WHOLE, *REAL) if name not in ("features", "baseline")}
+        if len(sizes) > 1 or not self.member.size or not self.baseline.size:
+            return "arrays are not of one length, or empty"
+        if not all(np.isfinite(getattr(self, name)).all() for name in REAL):
+            return "values are not finite"
+        if self.tree[0] != 0 or not np.isin(np.diff(self.tree), (0, 1)).all():
+            return "nodes do not lie tree by tree"
+        root = self.roots[self.tree]
+        same_member = self.member == self.member[root]
+        if not (same_member & (self.member >= 0) & (self.member < len(self.baseline))).all():
+            return "nodes belong to no member"
+        if not ((self.feature >= 0) & (self.feature < self.features)).all():
+            return "splits are on features that there are not"
+        # Each node but the roots is the child of one of its tree that stands before it: no way leads out or in circles.
+        here, inner = np.arange(len(self.tree)), self.left >= 0
+        child = np.concatenate([(root + side)[inner] for side in (self.left, self.right)])
+        parent = np.tile(here[inner], 2)
+        once = np.array_equal(np.sort(child), np.setdiff1d(here, self.roots))
+        if not (once and (parent < child).all() and (self.tree[parent] == self.tree[child]).all()):
+            return "branches lead out of their tree, or back"
+        leaves = (self.left[~inner] == -1) & (self.right[~inner] == -1)
+        return "" if leaves.all() else "leaves have children"

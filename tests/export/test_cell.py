@@ -1,7 +1,9 @@
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,9 +12,12 @@ import pytest
 
 from benchmarks import task
 from export import graph
+from export.cell import Part, describe
 from infer import events, model
 from infer.model import Model
+from tests.train.test_files import largest_file
 from train import ports, saved
+from train.cell import fit_cell
 
 STEMS = ("template", "score", "fold0", "fold1")
 
@@ -109,6 +114,10 @@ def test_exporting_again_gives_the_same_bytes(cell: Path, small_task: Path, comm
     assert (out / "check.npz").exists()
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 def spoil_sign(traced: onnx.ModelProto) -> None:
     """A graph that computes something else with the right weights."""
     node = next(node for node in reversed(traced.graph.node) if node.op_type == "Add")
@@ -127,42 +136,175 @@ def spoil_noise(traced: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"), [(spoil_sign, "times the tolerance"), (spoil_noise, "holds a random node")]
 )
-def test_a_failing_gate_leaves_no_file_that_looks_good(
-    spoil: Callable[[onnx.ModelProto], None], reason: str, cell: Path, small_task: Path, command
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_failing_gate_leaves_everything_as_it_was(
+    spoil: Callable[[onnx.ModelProto], None],
+    reason: str,
+    earlier: bool,
+    cell: Path,
+    small_task: Path,
+    command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (cached,) = (cell.parent / "graphs").glob("*.onnx")
-    traced = onnx.load(cached)
-    spoil(traced)
-    onnx.save(traced, cached)
+    def spoiled(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]] | None:
+        known = kept(path)
+        assert known is not None
+        spoil(known[0])
+        return known
+
+    kept = graph._kept
+    monkeypatch.setattr(graph, "_kept", spoiled)
+    for path in [] if earlier else [*cell.glob("*.onnx"), cell / "check.npz", cell / "export.json"]:
+        path.unlink()
+    before = contents(cell)
     done = command("export", "cell", cell / "model.pt", "--task", small_task, "--cache", cell.parent / "graphs")
     assert done.status == 1
     (line,) = done.err.splitlines()
     assert line.startswith(f"failed: {cell / 'template.onnx'}: ")
     assert reason in line
-    # The cell had been exported before: nothing of that may pass for the result of this call.
-    left = {path.name for path in cell.iterdir()}
-    assert not left & {"template.onnx", "check.npz", "export.json"}
-    assert not [name for name in left if name.endswith(".tmp")]
+    assert contents(cell) == before
 
 
 def test_trees_that_send_events_the_wrong_way_are_refused(
     cell: Path, small_task: Path, command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = contents(cell)
     monkeypatch.setattr(graph, "_rounded_down", lambda values: (values * 1.01).astype(np.float32))
     done = command("export", "cell", cell / "model.pt", "--task", small_task, "--cache", cell.parent / "graphs")
     assert done.status == 1
     assert f"{cell / 'score.onnx'}: differs from the fitted module" in done.err
-    assert not (cell / "score.onnx").exists()
+    assert contents(cell) == before
 
 
-def test_a_task_of_other_events_is_refused(cell: Path, small_task: Path, command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "attributes", [{"dataset_sha256": "0" * 64}, {"seed": 2}, {"injection": 0}, {"mass_range": [2.0, 5.0]}]
+)
+def test_another_task_is_refused(
+    attributes: dict[str, Any], cell: Path, small_task: Path, command, tmp_path: Path
+) -> None:
     other = tmp_path / "other.h5"
     other.write_bytes(small_task.read_bytes())
     with h5py.File(other, "a") as file:
-        file.attrs["dataset_sha256"] = "0" * 64
-    kept = (cell / "template.onnx").read_bytes()
-    assert "is not the task" in command("export", "cell", cell / "model.pt", "--task", other).refused()
-    assert (cell / "template.onnx").read_bytes() == kept
+        file.attrs.update(attributes)
+    before = contents(cell)
+    line = command("export", "cell", cell / "model.pt", "--task", other).refused()
+    assert f"is not the task that {cell / 'model.pt'} was fitted on (another {next(iter(attributes))})" in line
+    assert contents(cell) == before
+
+
+def test_the_export_of_another_fit_replaces_everything(cell: Path, small_task: Path, command) -> None:
+    fit = saved.load(cell / "model.pt")
+    fit.folds.pop()
+    fit.save(cell / "model.pt")
+    (cell / "density.onnx").write_bytes(b"of somebody else")
+    (cell / "notes.onnx").write_bytes(b"of somebody else")
+    done = command("export", "cell", cell / "model.pt", "--task", small_task, "--cache", cell.parent / "graphs")
+    assert done.status == 0
+    left = contents(cell)
+    assert "fold1.onnx" not in left  # which nothing vouches for any more
+    assert left["density.onnx"] == left["notes.onnx"] == b"of somebody else"
+    with np.load(cell / "check.npz") as vectors:
+        assert {name.split(".")[0] for name in vectors} == {"template", "score", "fold0"}
+
+
+def test_a_kill_while_files_get_their_names_leaves_an_export_unfinished(
+    cell: Path, small_task: Path, command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed: list[str] = []
+    replace = os.replace
+
+    def killed(source: str, target: Path) -> None:
+        if not Path(target).name.startswith("."):  # which are temporary themselves
+            if renamed:
+                raise KeyboardInterrupt
+            renamed.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    given = ("export", "cell", cell / "model.pt", "--task", small_task, "--cache", cell.parent / "graphs")
+    assert command(*given).status == 130
+    assert renamed
+    assert renamed[0].endswith(".onnx")
+    assert not (cell / "check.npz").exists()
+    assert "check.npz: no such file" in command("infer", "check", cell / "score.onnx").refused()
+    monkeypatch.setattr(os, "replace", replace)
+    assert command(*given).status == 0
+    assert command("infer", "check", *(cell / f"{stem}.onnx" for stem in STEMS)).status == 0
+    assert not [name for name in contents(cell) if name.endswith((".tmp", ".lock"))]
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("", "is not the name of a folder"),
+        ("model.pt", "is not a folder"),
+        ("/proc/inside", "cannot be written"),
+        ("x" * 300, "cannot be written"),
+        ("taken", "taken/check.npz: cannot be written (a folder is there)"),
+        ("linked", "linked/score.onnx: cannot be written (a symbolic link is there)"),
+        ("inputs", "inputs/export.json: is an input of this command"),
+    ],
+)
+def test_places_that_cannot_be_written_are_refused(
+    out: str, words: str, cell: Path, small_task: Path, command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(cell)
+    for folder in ("taken/check.npz", "linked", "inputs"):
+        Path(folder).mkdir(parents=True)
+    Path("linked/score.onnx").symlink_to("elsewhere")
+    os.link("model.pt", "inputs/export.json")
+    before = sorted(cell.rglob("*"))
+    assert words in command("export", "cell", "model.pt", "--task", small_task, "--out", out).refused()
+    if out in ("", "model.pt", "/proc/inside"):
+        assert words in command("export", "cell", "model.pt", "--task", small_task, "--cache", out).refused()
+    assert sorted(cell.rglob("*")) == before
+
+
+def test_a_full_disk_leaves_the_earlier_export(cell: Path, small_task: Path, command) -> None:
+    before = contents(cell)
+    with largest_file(5000):
+        line = command("export", "cell", cell / "model.pt", "--task", small_task, "--cache", cell.parent / "graphs")
+    assert "cannot be written (File too large)" in line.refused()
+    assert contents(cell) == before
+
+
+def test_a_module_without_finite_values_is_told_as_such(
+    cell: Path, small_task: Path, command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = saved.load(cell / "model.pt")
+    fit.modules["template"].preprocess.scale.fill_(np.nan)
+    monkeypatch.setattr(saved, "load", lambda path: fit)  # which finds no fault with weights that only overflow
+    done = command("export", "cell", cell / "model.pt", "--task", small_task, "--cache", cell.parent / "graphs")
+    assert done.status == 1
+    (line,) = done.err.splitlines()
+    assert line.endswith("the fitted module itself gives values that are not finite; fit it again")
+
+
+def test_a_classifier_of_mlps_is_exported(cell: Path, small_task: Path, command, tmp_path: Path) -> None:
+    settings = {"kind": "mlp", "members": 2, "hidden": 4, "layers": 1, "training": {"epochs": 1}}
+    fit_cell("cwola", small_task, tmp_path / "mlp", {}, settings, {})
+    assert command("export", "cell", tmp_path / "mlp" / "model.pt", "--task", small_task).status == 0
+    score = Model(tmp_path / "mlp" / "score.onnx")
+    assert (score.metadata["cpu_only"], score.metadata["scope"]) == (False, "window")
+    assert command("infer", "check", tmp_path / "mlp" / "score.onnx").status == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "role", "scope"),
+    [
+        ("sigma", "template", "all"),
+        ("sigma", "density", "all"),
+        ("sigma", "score", "window"),  # its classifier has seen one window's data alone
+        ("sigma_cr", "template", "window"),
+        ("cathode", "template", "window"),
+        ("anode", "score", "window"),
+    ],
+)
+def test_what_serves_every_window_says_so(method: str, role: str, scope: str, exported: Path, small_task: Path) -> None:
+    fit = saved.load(exported / "model.pt")
+    fit.method, fit.needs = method, {}
+    part = Part(role, role, fit.modules["template"])
+    assert describe(fit, task.read(small_task), part, {}, None)["scope"] == scope
 
 
 def test_the_template_of_the_fit_comes_out_of_the_graph(cell: Path, small_task: Path, command) -> None:

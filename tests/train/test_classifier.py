@@ -1,5 +1,7 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
+from infer.errors import BadInput, GateFailed
 from tests.train.conftest import NewRun
 from train.classifier import ClassifierSettings, StackedMLP, train_classifier
+from train.files import Damaged
 from train.fit import Training
 from train.run import derived_seed
 from train.trees import TreeEnsemble
@@ -147,3 +151,118 @@ def test_an_ensemble_tells_what_differs(settings: ClassifierSettings, new_run: N
     # The best possible cut between Gaussians two widths apart is right for 84 % of them.
     right = ((found > 0.5) == np.repeat([True, False], 1000)).mean()
     assert 0.82 < right < 0.87
+
+
+# Trees that are none
+
+
+def two_trees() -> dict[str, Any]:
+    """Two trees of one member: a root with two leaves, and a root with a leaf and a branch."""
+    return {
+        "member": np.zeros(8, np.int64),
+        "tree": np.array([0, 0, 0, 1, 1, 1, 1, 1]),
+        "feature": np.array([1, 0, 0, 0, 0, 1, 0, 0]),
+        "threshold": np.array([0.5, 0, 0, 0.1, 0, 0.2, 0, 0]),
+        "left": np.array([1, -1, -1, 1, -1, 3, -1, -1]),
+        "right": np.array([2, -1, -1, 2, -1, 4, -1, -1]),
+        "value": np.array([0, 1.0, -1.0, 0, 0.5, 0, 0.2, 0.3]),
+        "baseline": np.zeros(1),
+        "features": np.array(2),
+    }
+
+
+def test_whole_trees_are_taken(tmp_path: Path) -> None:
+    trees = TreeEnsemble.from_arrays(two_trees())
+    assert trees.wrong() == ""
+    odds = np.array([1.0 + 0.5, -1.0 + 0.3])
+    found = trees.predict(np.array([[0.0, 0.0], [1.0, 1.0]], np.float32))
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-odds)))
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "words"),
+    [
+        ("left", 0, 0, "branches"),  # itself: predicting would never end
+        ("left", 5, 0, "branches"),
+        ("left", 5, 4, "branches"),  # one leaf twice, another never
+        ("left", 0, 7, "branches"),
+        ("right", 0, 4, "branches"),  # into the next tree
+        ("right", 5, 2**40, "branches"),
+        ("left", 0, -2, "branches"),
+        ("left", 1, -2, "leaves"),
+        ("right", 1, 2, "leaves"),
+        ("tree", 0, 5, "tree by tree"),
+        ("tree", 4, 0, "tree by tree"),
+        ("tree", 7, 3, "tree by tree"),
+        ("member", 3, 1, "no member"),
+        ("member", 7, 1, "no member"),
+        ("member", slice(3, 8), -1, "no member"),
+        ("feature", 0, 2, "features that there are not"),
+        ("feature", 0, -1, "features that there are not"),
+        ("value", 1, np.inf, "not finite"),
+        ("threshold", 0, np.nan, "not finite"),
+        ("baseline", 0, np.nan, "not finite"),
+    ],
+)
+def test_arrays_that_are_no_trees_are_refused(name: str, place: int | slice, value: float, words: str) -> None:
+    arrays = two_trees()
+    arrays[name][place] = value
+    with pytest.raises(Damaged, match=words):
+        TreeEnsemble.from_arrays(arrays)
+
+
+def test_arrays_of_other_kinds_are_refused() -> None:
+    for name in two_trees():
+        arrays = two_trees()
+        for changes in (
+            {name: arrays[name].astype(np.float32)},
+            {name: arrays[name][None]},
+            {name: arrays[name][:-1] if arrays[name].ndim else np.array(-1)},
+            {"odd": arrays[name]},
+        ):
+            with pytest.raises(Damaged):
+                TreeEnsemble.from_arrays(arrays | changes)
+        with pytest.raises(Damaged, match=f"'{name}' is missing"):
+            TreeEnsemble.from_arrays({key: value for key, value in arrays.items() if key != name})
+
+
+def test_a_damaged_member_is_trained_again(new_run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
+    positive, negative = sample(300, 1.0), sample(300, seed=1)
+    run = new_run()
+    whole = train_classifier("test", positive, negative, None, TREES, run)
+    path = run.checkpoints / "test-1.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    capsys.readouterr()
+    again = train_classifier("test", positive, negative, None, TREES, run)
+    np.testing.assert_array_equal(again.value, whole.value)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "test-1.npz is damaged" in line
+
+
+def test_trees_whose_values_are_not_finite_fail(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = TreeEnsemble.from_sklearn
+
+    def spoilt(classifier: object, shift: float) -> TreeEnsemble:
+        return made(classifier, np.inf)
+
+    monkeypatch.setattr(TreeEnsemble, "from_sklearn", spoilt)
+    run = new_run()
+    with pytest.raises(GateFailed, match=r"test: .*not finite; lower the learning rate"):
+        train_classifier("test", sample(200, 1.0), sample(200), None, TREES, run)
+    assert not run.checkpoints.exists()
+
+
+@pytest.mark.parametrize("settings", [TREES, MLPS], ids=["trees", "mlp"])
+@pytest.mark.parametrize("few", [0, 1])
+def test_too_few_events_are_refused(settings: ClassifierSettings, few: int, new_run: NewRun) -> None:
+    for sides in ((sample(few), sample(300)), (sample(300), sample(few))):
+        with pytest.raises(BadInput, match=f"test: {few} events of one class are too few"):
+            train_classifier("test", *sides, None, settings, new_run())
+
+
+def test_a_share_held_out_that_holds_nothing_is_refused(new_run: NewRun) -> None:
+    for share in (1e-4, 1 - 1e-4):
+        with pytest.raises(BadInput, match="change the classifier's validation"):
+            train_classifier("test", sample(300), sample(300), None, replace(TREES, validation=share), new_run())

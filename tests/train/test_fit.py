@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.suite import load
-from infer.errors import GateFailed
+from infer.errors import BadInput, GateFailed
 from tests.train.conftest import NewRun
 from tests.train.fits import same
 from train.cell import fit_cell
@@ -82,6 +83,39 @@ def test_a_loss_that_is_not_finite_fails_the_fit(new_run: NewRun) -> None:
     player = Player([model.height], lambda model, batch: model.height.log() * 0 + model.height / 0)
     with pytest.raises(GateFailed, match="epoch 0; lower the learning rate"):
         fit("climb", model, [player], [torch.zeros(16, 1)], STEP, new_run())
+
+
+def test_a_criterion_that_is_not_finite_fails_the_fit(new_run: NewRun) -> None:
+    run, model = new_run(), Climber([0.0, 0.0])
+    judge = Player([model.height], lambda model, batch: model.loss(batch), lambda model, batch: model.height / 0)
+    with pytest.raises(GateFailed, match="climb: the loss of events held out is not finite after epoch 0; lower"):
+        fit("climb", model, [judge], [torch.zeros(16, 1)], STEP, run, 2)
+    assert not run.checkpoints.exists()
+
+
+@pytest.mark.parametrize("patience", [3, None])
+def test_weights_that_are_not_finite_fail_the_fit(patience: int | None, new_run: NewRun) -> None:
+    """Those that are kept, even where no loss depends on them."""
+    run, model = new_run(), Climber([0.3])
+    model.spare = nn.Parameter(torch.tensor([torch.inf]))
+    player = Player([model.height], lambda model, batch: model.loss(batch))
+    training = replace(STEP, epochs=3, patience=patience)
+    with pytest.raises(GateFailed, match="climb: 'spare' is not finite after epoch 2; lower the learning rate"):
+        fit("climb", model, [player], [torch.zeros(16, 1)], training, run)
+
+
+@pytest.mark.parametrize(("events", "validation"), [(0, 0.5), (1, 0.1), (3, 0.5), (16, 1e-3), (16, 0.999)])
+def test_too_few_events_are_refused(events: int, validation: float, new_run: NewRun) -> None:
+    run, model = new_run(), Climber([0.0])
+    player = Player([model.height], lambda model, batch: model.loss(batch))
+    with pytest.raises(BadInput, match=rf"climb: {events} events, \d+ of them held out, are too few"):
+        fit("climb", model, [player], [torch.zeros(events, 1)], replace(STEP, validation=validation), run)
+    assert not run.checkpoints.exists()
+
+
+def test_without_patience_nothing_need_be_held_out(new_run: NewRun) -> None:
+    _, progress = climb([9.0], replace(STEP, epochs=2, validation=0.0, patience=None), new_run())
+    assert progress.epoch == 2
 
 
 def test_schedules() -> None:
@@ -228,6 +262,47 @@ def test_a_torn_checkpoint_of_a_kill_while_writing_is_passed_over(new_run: NewRu
     fit("flow", reference, [Player(list(reference.parameters()), likelihood)], toy_events(), SHORT, new_run("other"))
     for name, value in reference.state_dict().items():
         assert torch.equal(model.state_dict()[name], value)
+
+
+def model_bias(checkpoint: Path) -> bytes:
+    """Some of the weights in a checkpoint, as they lie there."""
+    bias: Tensor = torch.load(checkpoint, weights_only=True)["model"]["flow.couplings.0.last.bias"]
+    return bias.numpy().tobytes()
+
+
+@pytest.mark.parametrize("way", ["cut", "flipped", "of another model"])
+def test_a_fit_with_a_damaged_checkpoint_starts_anew(
+    way: str, new_run: NewRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def attempt(folder: str, stop: int | None = None) -> Rivals:
+        torch.manual_seed(3)
+        model = Rivals()
+        training = replace(SHORT, patience=None)
+        fit("rivals", model, rivals_players(model, [0], stop), toy_events(), training, new_run(folder))
+        return model
+
+    whole = attempt("whole")
+    with pytest.raises(Interrupted):
+        attempt("broken", 13)
+    path = new_run("broken").checkpoints / "rivals.pt"
+    content = bytearray(path.read_bytes())
+    if way == "of another model":
+        state = torch.load(path, weights_only=True)
+        state["averaged"].popitem()
+        torch.save(state, path)
+    elif way == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        place = content.index(model_bias(path))
+        content[place] ^= 4
+        path.write_bytes(content)
+    capsys.readouterr()
+    again = attempt("broken")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if "rivals.pt is damaged" in line]) == 1
+    assert not [line for line in lines if "goes on" in line]
 
 
 def test_comparison_of_fits_sees_one_bit() -> None:

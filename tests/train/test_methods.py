@@ -39,7 +39,7 @@ def fits(fit_of: FitOf, tasks: dict[str, Path], tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def blind(unlabelled_task: Path, shower_task: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same tasks as somebody without the truth would have them."""
+    """The same tasks as somebody without the truth would have them, or with a wrong one."""
     showers = without_truth(shower_task, tmp_path_factory.mktemp("unlabelled") / "task.h5")
     return {name: showers if entry.showers else unlabelled_task for name, entry in CATALOGUE.items()}
 
@@ -95,6 +95,8 @@ def test_references_are_deterministic_and_refuse_a_task_without_truth(
 ) -> None:
     again = fit_of(name, tasks[name], tmp_path)
     assert same(*(torch.load(path, weights_only=True) for path in (fits[name], again)))
+    if CATALOGUE[name].showers:
+        return
     with pytest.raises(BadInput, match=f"'{name}' is a reference"):
         fit_cell(name, blind[name], tmp_path / "refused", {}, {}, {})
     assert not (tmp_path / "refused").exists()

@@ -1,5 +1,9 @@
 import json
+import os
+import resource
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +13,7 @@ import pytest
 
 from infer.errors import BadInput
 from tests.train.conftest import CELL, FitOf
+from tests.train.test_files import largest_file
 from train import ledger, tracking
 from train.cell import fit_cell
 from train.tracking import CURSOR, JOURNAL, Record, flat, live, push, read_journal, register
@@ -101,6 +106,27 @@ def test_a_journal_torn_in_its_first_line_is_begun_anew(cell: Path) -> None:
     assert (first["kind"], second["kind"]) == ("cell", "metrics")
 
 
+@pytest.mark.parametrize(
+    "line", ["", "{", "5", "[]", '{"kind": 3}', '{"kind": "metrics", "step": 1, "time": 1}', "[" * 100_000, "\xff"]
+)
+def test_a_damaged_line_costs_only_itself(line: str, cell: Path) -> None:
+    path = cell / JOURNAL
+    before = list(read_journal(path))
+    first, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(first + b"\n" + line.encode("latin-1") + b"\n" + rest)
+    assert list(read_journal(path)) == before
+    Record.of(cell).metrics({"loss": 0.5}, step=3)
+    assert list(read_journal(path))[:-1] == before
+
+
+def test_a_journal_that_does_not_say_of_what_is_refused(cell: Path) -> None:
+    lines = (cell / JOURNAL).read_bytes().splitlines(keepends=True)
+    for content in (b"", b"".join(lines[1:])):
+        (cell / JOURNAL).write_bytes(content)
+        with pytest.raises(BadInput, match=f"{JOURNAL}: damaged"):
+            Record.of(cell)
+
+
 def test_what_is_known_is_not_noted_twice(cell: Path) -> None:
     before = (cell / JOURNAL).read_bytes()
     record = Record(cell, CELL)
@@ -116,8 +142,13 @@ def test_other_settings_begin_another_journal(cell: Path) -> None:
     identity = Record(cell, CELL).identity
     other = Record(cell, {**CELL, "settings": {"width": 9}})
     assert other.identity != identity
-    (only,) = read_journal(cell / JOURNAL)
-    assert only["identity"] == other.identity
+    before = (cell / JOURNAL).read_bytes()
+    other.tags({"device": "cpu"})
+    assert (cell / JOURNAL).read_bytes() == before  # until there is a number to note
+    other.metrics({"loss": 3.0}, step=1)
+    first, second, third = read_journal(cell / JOURNAL)
+    assert first["identity"] == other.identity
+    assert (second["kind"], third["values"]) == ("tags", {"loss": 3.0})
 
 
 def test_settings_become_flat_parameters() -> None:
@@ -192,7 +223,50 @@ def test_a_model_is_registered_once(cell: Path, new_store: NewStore) -> None:
     assert Path(store.download_artifacts(run_id, "template/template.onnx")).read_bytes() == b"a graph"
 
 
+def test_a_cursor_torn_by_a_kill_is_of_no_account(cell: Path, new_store: NewStore) -> None:
+    uri = new_store()
+    run_id = push(cell, uri, final=True)
+    whole = (cell / CURSOR).read_text()
+    for content in (whole[: len(whole) // 2], "", "[]", json.dumps({uri: {"run_id": run_id}})):
+        (cell / CURSOR).write_text(content)
+        assert push(cell, uri, final=True) == run_id
+    assert_complete(uri, run_id)
+
+
 # No store
+
+
+@pytest.mark.parametrize("kind", ["noise", "folder", "in a file", "full"])
+def test_a_store_that_cannot_be_is_told_in_one_line(kind: str, tmp_path: Path, command) -> None:
+    path = tmp_path / "runs" / "mlflow" / "local" / "mlflow.db"
+    if kind == "noise":
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"no database" * 1000)
+    elif kind == "folder":
+        path.mkdir(parents=True)
+    elif kind == "in a file":
+        (tmp_path / "runs").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with largest_file(8000 if kind == "full" else resource.RLIM_INFINITY):
+        line = command("train", "migrate", "--runs", tmp_path / "runs").refused()
+    assert str(path) in line
+    assert "Background on this error" not in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_making_a_store_is_done_in_silence(tmp_path: Path) -> None:
+    """In a process of its own: MLflow sets its logs up when it is loaded."""
+    made = [sys.executable, "-m", "train", "migrate", "--runs", str(tmp_path)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    done = subprocess.run(made, capture_output=True, text=True, env=environment, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_without_a_journal_there_is_nothing_to_push(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with live(tmp_path / "none", CLOSED):
+        pass
+    assert capsys.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dead_server_does_not_stop_a_fit(

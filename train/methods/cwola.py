@@ -14,13 +14,14 @@ from benchmarks.task import Task
 from infer.errors import BadInput
 from train.methods import Contrast, Fitted, Needed
 from train.run import Run
+from train.settings import Positive
 
 
 @dataclass(frozen=True)
 class Settings:
     """Width of each sideband strip, in widths of the window: 200 GeV beside 400 GeV, as in arXiv:2109.00546."""
 
-    strip: float = 0.5
+    strip: Positive = 0.5
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:

@@ -5,7 +5,7 @@ DRAPES, arXiv:2312.10130; noise levels, loss and averaging as in the same group'
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from benchmarks.task import Task
 from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
-from train.likelihood import MARGINALS, fit_marginals
+from train.likelihood import MARGINALS, MarginalTraining, fit_marginals
 from train.methods import Fitted, Needed
 from train.nets.diffusion import LEAST, MOST, Denoiser
 from train.nets.velocity import NetSettings
 from train.run import Run
+from train.settings import Range
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Settings:
     """Noise levels as in PC-Droid; DRAPES gives no size or schedule, so these are ours."""
 
     net: NetSettings = field(default_factory=NetSettings)
-    marginals: Training = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
-    level_mean: float = -1.2  # of the logarithm of the noise levels in training
-    level_spread: float = 1.2
+    marginals: MarginalTraining = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
+    level_mean: Annotated[float, Range(-6, 4)] = -1.2  # of the logarithm of the noise levels in training
+    level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2
     training: Training = field(
         default_factory=lambda: Training(200, 4096, 1e-3, "cosine", validation=0.1, patience=None)
     )

@@ -7,15 +7,17 @@ given new masses (SB), the signal region's own events at their own masses (SR), 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from torch import Tensor, nn
 
 from benchmarks.task import Task
-from infer.errors import BadInput
 from train.methods import Fitted, Needed
 from train.nets.diffusion import LEAST, MOST, Denoiser, ladder
 from train.run import Run
+from train.settings import Range, Steps
+
+Noise = Annotated[float, Range(LEAST, MOST, above=True)]  # that the model was trained with
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Settings:
     """What a template starts from, the noise it gets, and the levels of the whole ladder."""
 
     start: Literal["noise", "sideband", "signal region", "simulation"] = "noise"
-    noise: float = 2.24  # σ′, in deviations of the data; the paper's. Pure noise starts from 80.
-    steps: int = 32  # levels from 80 down; a start from less noise takes those below it
+    noise: Noise = 2.24  # σ′, in deviations of the data; the paper's. Pure noise starts from 80.
+    steps: Steps = 32  # levels from 80 down; a start from less noise takes those below it
 
 
 class FromNoise(nn.Module):
@@ -61,10 +63,6 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     """Nothing is left to fit before the classifier."""
     denoiser = needs["diffusion"].modules["denoiser"]
     assert isinstance(denoiser, Denoiser)
-    if settings.steps < 2:
-        raise BadInput(f"methods.drapes.steps: {settings.steps}; a ladder needs 2 levels at least, 32 by default")
-    if not LEAST < settings.noise <= MOST:
-        raise BadInput(f"methods.drapes.noise: {settings.noise:g}; the model was trained from {LEAST:g} to {MOST:g}")
     return Fitted(_modules(settings, denoiser))
 
 

@@ -5,7 +5,7 @@ SIGMA, arXiv:2410.20537. Its v^CR is the same fit to the sidebands alone, with t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from benchmarks.task import Task
 from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
-from train.likelihood import MARGINALS, fit_marginals
+from train.likelihood import MARGINALS, MarginalTraining, fit_marginals
 from train.methods import Fitted, Needed
 from train.nets.velocity import FlowMatching, Mixture, NetSettings
 from train.run import Run
+from train.settings import Count, Range, Share
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class Settings:
 
     sidebands: bool = False  # fit the sidebands alone (v^CR)
     net: NetSettings = field(default_factory=NetSettings)
-    time_frequencies: int = 3
-    mass_frequencies: int = 9  # 0: the plain mass, as in v^CR
-    least_noise: float = 1e-3  # of an event at t = 1
-    marginals: Training = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
-    likelihood_events: int = 4000  # held-out events that the likelihood is worked out on, and its steps
-    likelihood_steps: int = 8
+    time_frequencies: Annotated[int, Range(1, 64)] = 3
+    mass_frequencies: Annotated[int, Range(0, 16)] = 9  # 0: the plain mass, as in v^CR
+    least_noise: Share = 1e-3  # of an event at t = 1
+    marginals: MarginalTraining = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
+    likelihood_events: Count = 4000  # held-out events that the likelihood is worked out on, and its steps
+    likelihood_steps: Annotated[int, Range(1, 1000)] = 8
     training: Training = field(
         default_factory=lambda: Training(2000, 4096, 3e-4, validation=0.15, patience=100, weight_decay=1e-2)
     )

@@ -8,7 +8,7 @@ factorisation that gives the score log p_S(x|m) - log p_B(x|m) without a histogr
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,10 +20,13 @@ from train.fit import Batch, Player, Training
 from train.fit import fit as run_fit
 from train.likelihood import log_density, preprocessed
 from train.methods import Fitted, Needed
-from train.nets.flow import ConditionalDensity, DensityRatio, Flow, FlowSettings, rational_quadratic_spline
+from train.nets.flow import Bins, ConditionalDensity, DensityRatio, Flow, FlowSettings, rational_quadratic_spline
 from train.run import Run
+from train.settings import Members, Range, Share
 
 MASS_BINS = 49  # of the histogram for p(m), as in the authors' code
+
+Fraction = Annotated[float, Range(0, 1, above=True, below=True)]
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,20 @@ class Settings:
     """The authors' values, except that a member's best epoch stands for their average over ten."""
 
     flow: FlowSettings = field(default_factory=FlowSettings)
-    members: int = 20  # retrainings, each on its own 80 % of the events
-    mass_bins: int = 8  # spline bins of the signal's mass density
-    least_fraction: float = 1e-3  # the signal fraction starts between these two
-    most_fraction: float = 1e-2
-    least_gain: float = 0.5  # members that gain less likelihood than this share of the best one's are left out
+    members: Members = 20  # retrainings, each on its own 80 % of the events
+    mass_bins: Bins = 8  # spline bins of the signal's mass density
+    least_fraction: Fraction = 1e-3  # the signal fraction starts between these two
+    most_fraction: Fraction = 1e-2
+    least_gain: Share = 0.5  # members that gain less likelihood than this share of the best one's are left out
     training: Training = field(
         default_factory=lambda: Training(
             epochs=300, batch=256, learning_rate=3e-4, validation=0.2, patience=50, ema=0.99
         )
     )
+
+    def __post_init__(self) -> None:
+        if self.least_fraction > self.most_fraction:
+            raise ValueError(f"least_fraction {self.least_fraction:g} is above most_fraction {self.most_fraction:g}")
 
 
 class Mixture(nn.Module):
@@ -108,6 +115,6 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         "signal_fraction": float(np.median(fractions[kept])),
         "members_kept": int(kept.sum()),
         "fractions": fractions.tolist(),
-        "gains": gains.tolist(),
+        "gains": [gain if math.isfinite(gain) else None for gain in gains.tolist()],
     }
     return Fitted({"score": score}, numbers=numbers)

@@ -22,13 +22,14 @@ from train.fit import fit as train
 from train.methods import Fitted, Needed
 from train.nets.shower_classifier import ShowerClassifier, ShowerClassifierSettings
 from train.run import Run
+from train.settings import Positive
 
 
 @dataclass(frozen=True)
 class Settings:
     """Mass of χ in GeV, the network, and its training (50 epochs of 1,000 a batch, the best by validation loss)."""
 
-    mass: float = 5.0
+    mass: Positive = 5.0
     network: ShowerClassifierSettings = field(default_factory=ShowerClassifierSettings)
     training: Training = field(default_factory=lambda: Training(50, 1000, 1e-3, validation=0.2, patience=10, ema=0.99))
 

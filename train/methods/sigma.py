@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from benchmarks.task import Task
 from infer.draws import anchors
-from infer.errors import BadInput
 from train.methods import Fitted, Needed
 from train.nets.velocity import FlowMatching
 from train.run import Run
+from train.settings import Positive, Steps
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Settings:
     """Which background model, its anchors, and the solver's steps."""
 
     background: Literal["context", "linear", "data", "sidebands"] = "context"
-    anchor_margin: float = 0.25  # anchors lie beyond the window by this share of its width: 0.1 TeV, as in the paper
-    steps: int = 10  # of the midpoint rule
+    anchor_margin: Positive = 0.25  # anchors lie beyond the window by this share of its width: 0.1 TeV, as in the paper
+    steps: Steps = 10  # of the midpoint rule
 
 
 class Interpolated(nn.Module):
@@ -78,8 +78,6 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     (shared,) = needs.values()
     flow = shared.modules["flow"]
     assert isinstance(flow, FlowMatching)
-    if settings.steps < 2:
-        raise BadInput(f"methods.sigma.steps: {settings.steps}; a flow needs 2 steps at least, 10 by default")
     if settings.background in ("context", "linear"):
         anchors(task.window, task.mass_range, settings.anchor_margin)
     return Fitted(_modules(settings, flow))

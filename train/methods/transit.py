@@ -8,7 +8,7 @@ an event back at its own mass (reconstruction), the encoding does not depend on 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,24 +22,36 @@ from train.methods import Fitted, Needed
 from train.nets.preprocessing import LogitStandardise, MassScale
 from train.nets.residual import Critic, ResidualNet
 from train.run import Run
+from train.settings import Depth, Positive, Range, Width
+
+Weight = Annotated[float, Range(0, 1e9)]
 
 
 @dataclass(frozen=True)
 class Settings:
     """The paper's configuration as in the authors' code; they train on 3.0-4.6 TeV, we on the task's whole range."""
 
-    latent: int = 8
-    hidden: int = 128  # of encoder and decoder
-    blocks: int = 2  # residual blocks of each, after the input layer
-    critic_hidden: int = 64
-    critic_layers: int = 4
-    reconstruction: float = 1.0  # weights of the losses
-    consistency: float = 0.1
-    adversarial: float = 0.2
-    generator_epochs: int = 5  # before the critic starts to learn
+    latent: Width = 8
+    hidden: Width = 128  # of encoder and decoder
+    blocks: Depth = 2  # residual blocks of each, after the input layer
+    critic_hidden: Width = 64
+    critic_layers: Depth = 4
+    reconstruction: Positive = 1.0  # weights of the losses
+    consistency: Weight = 0.1
+    adversarial: Weight = 0.2
+    generator_epochs: Annotated[int, Range(0, 10**9)] = 5  # before the critic starts to learn
     training: Training = field(
         default_factory=lambda: Training(200, 2048, 2e-4, schedule="halving", patience=None, clip=0.1)
     )
+
+    def __post_init__(self) -> None:
+        if self.training.patience is not None:
+            raise ValueError("training.patience: neither side's loss says when to stop; give null")
+        if self.adversarial and self.generator_epochs >= self.training.epochs:
+            raise ValueError(
+                f"generator_epochs {self.generator_epochs}: a critic must learn before training.epochs, "
+                f"{self.training.epochs}, are over; choose fewer"
+            )
 
 
 class Morph(nn.Module):

@@ -7,23 +7,25 @@ sums, and only the splines of the next one are read off.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from train.nets.flow import rational_quadratic_spline
+from train.nets.flow import Bins, Bound, Least, rational_quadratic_spline
 from train.nets.solver import Rows, collect
+from train.settings import Depth, Range
 
 
 @dataclass(frozen=True)
 class AutoregressiveSettings:
     """Shape of a flow; the defaults are those of CaloFlow's voxel flow (arXiv:2312.11618, authors' code)."""
 
-    blocks: int = 8
-    hidden: int = 378  # width of the single hidden layer
-    bins: int = 8
-    bound: float = 10.0  # the splines act within ± this, the identity beyond
-    least: float = 1e-4  # least width, height (as fractions) and slope of a bin
+    blocks: Depth = 8
+    hidden: Annotated[int, Range(4, 4096)] = 378  # width of the single hidden layer; a quarter sees conditions alone
+    bins: Bins = 8
+    bound: Bound = 10.0  # the splines act within ± this, the identity beyond
+    least: Least = 1e-4  # least width, height (as fractions) and slope of a bin
 
 
 class Block(nn.Module):

@@ -19,10 +19,10 @@ LEVELS = 8  # frequencies of the embedded noise level
 
 def ladder(steps: int, most: float = MOST) -> Tensor:
     """Noise levels `[n]`, falling: those of the full ladder of `steps` levels that lie below `most`, after `most`."""
-    share = torch.arange(steps, dtype=torch.float64) / (steps - 1)
+    share = torch.arange(steps, dtype=torch.float64, device="cpu") / (steps - 1)
     levels = (MOST ** (1 / RHO) + share * (LEAST ** (1 / RHO) - MOST ** (1 / RHO))) ** RHO
     below = levels[levels < most * (1 - 1e-9)]
-    return torch.cat([torch.tensor([most], dtype=torch.float64), below])
+    return torch.cat([torch.tensor([most], dtype=torch.float64, device="cpu"), below])
 
 
 class Denoiser(nn.Module):

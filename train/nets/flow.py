@@ -8,24 +8,31 @@ one CPU core), and a stack of members costs one graph.
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from train.nets.preprocessing import LogitStandardise, MassScale
+from train.settings import Depth, Range, Width
+
+# Of splines: all the least bins together stay below their interval.
+Bins = Annotated[int, Range(2, 99)]
+Least = Annotated[float, Range(1e-6, 1e-2)]
+Bound = Annotated[float, Range(1, 100)]
 
 
 @dataclass(frozen=True)
 class FlowSettings:
     """Shape of a flow; the defaults are those of R-ANODE's spline flow (arXiv:2312.11629, authors' code)."""
 
-    couplings: int = 6  # transforms
-    hidden: int = 64  # width of the conditioner networks
-    layers: int = 2  # their hidden layers
-    bins: int = 8  # spline bins
-    bound: float = 8.0  # the spline acts within ± this many standard deviations, the identity beyond
-    least: float = 1e-3  # least width, height (as fractions) and slope of a bin
+    couplings: Depth = 6  # transforms
+    hidden: Width = 64  # of the conditioner networks
+    layers: Depth = 2  # their hidden layers
+    bins: Bins = 8  # spline bins
+    bound: Bound = 8.0  # the spline acts within ± this many standard deviations, the identity beyond
+    least: Least = 1e-3  # least width, height (as fractions) and slope of a bin
 
 
 def rational_quadratic_spline(
@@ -143,7 +150,7 @@ class Coupling(nn.Module):
 
 
 def _inverse(order: list[int]) -> list[int]:
-    return [order.index(feature) for feature in range(len(order))]
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 class Flow(nn.Module):
@@ -166,7 +173,7 @@ class Flow(nn.Module):
         changed: list[int] = []
         for layer in range(settings.couplings):
             if layer % 2 == 0 or features == 1:
-                order = torch.randperm(features, generator=random).tolist()
+                order = torch.randperm(features, generator=random, device="cpu").tolist()
                 kept, changed = order[: features // 2], order[features // 2 :]
             else:  # the other half, so that every pair of layers changes every feature
                 kept, changed = changed, kept

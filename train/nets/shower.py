@@ -143,8 +143,8 @@ def _orders(features: int, blocks: int) -> list[list[int]]:
     random = torch.Generator().manual_seed(0)
     orders: list[list[int]] = []
     for block in range(blocks):
-        fresh = list(range(features)) if block == 0 else torch.randperm(features, generator=random).tolist()
-        orders.append(fresh if block % 2 == 0 else orders[-1][::-1])
+        drawn = torch.randperm(features, generator=random, device="cpu").tolist() if block else list(range(features))
+        orders.append(drawn if block % 2 == 0 else orders[-1][::-1])
     return orders
 
 

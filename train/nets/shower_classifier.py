@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.showers.geometry import VOXELS
+from train.settings import Depth, Width
 
 
 @dataclass(frozen=True)
 class ShowerClassifierSettings:
     """Width and depth of the network."""
 
-    hidden: int = 512
-    layers: int = 2
+    hidden: Width = 512
+    layers: Depth = 2
 
 
 class ShowerClassifier(nn.Module):

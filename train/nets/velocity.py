@@ -16,14 +16,15 @@ from torch.nn import functional
 from train.nets.marginals import Marginals
 from train.nets.preprocessing import MassScale
 from train.nets.solver import solve
+from train.settings import Depth, Width
 
 
 @dataclass(frozen=True)
 class NetSettings:
     """Shape of the network; the defaults are those of SIGMA's code."""
 
-    hidden: int = 256  # width
-    blocks: int = 4  # residual blocks, of two layers each
+    hidden: Width = 256
+    blocks: Depth = 4  # residual blocks, of two layers each
 
 
 @dataclass(frozen=True)
