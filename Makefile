@@ -10,13 +10,16 @@ INFER := $(if $(filter cuda,$(DEVICE)),infer-gpu,infer)
 EXTRAS := grid,$(INFER),benchmark,tracking,train,export,generate,dev
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: benchmark test lint clean
+.PHONY: benchmark test fuzz lint clean
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks run $(SUITE)
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.fuzz --cases 10000 --seed 1
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,0 +1,90 @@
+"""Suites whose settings are out of their ranges, and runs of changed suites beside a finished one of their name."""
+
+import copy as copies
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.fuzz.kinds import suites
+from tests.fuzz.material import SUITE, Random, copy, pick
+from tests.fuzz.verdict import Case, Ran
+
+TRIED: tuple[Any, ...] = (-1, 0, 1, 2, 1.0, 0.5, 0.0, -0.5, math.nan, math.inf, 1e-300, True, None, "1", [], 2**64)
+SETTINGS = {
+    "classifier": "members iterations learning_rate leaves bins validation patience hidden layers",
+    "classifier.training": "epochs batch learning_rate ema validation clip momentum weight_decay",
+    "shared.sideband.flow": "couplings hidden layers bins bound least",
+    "shared.sideband.training": "epochs batch learning_rate ema validation patience momentum",
+    "methods.cwola": "strip",
+}
+# The least of those that are whole numbers; the open range of the others, and those that may lie at its lower end.
+LEAST = dict.fromkeys(["members", "iterations", "epochs", "batch", "hidden", "couplings", "patience"], 1)
+LEAST |= {"leaves": 2, "bins": 2, "layers": 0}
+BELOW = dict.fromkeys(["ema", "validation", "momentum", "least"], 1.0)
+BELOW |= dict.fromkeys(["learning_rate", "clip", "strip", "bound", "weight_decay"], math.inf)
+FROM_ZERO = ("ema", "validation", "momentum", "weight_decay")
+
+
+def sensible(name: str, value: Any) -> bool:
+    """Whether a setting's value has sense, by its name alone."""
+    if value is None:
+        return name == "patience"
+    if type(value) not in (int, float) or not math.isfinite(value):
+        return False
+    if name in LEAST:
+        return type(value) is int and LEAST[name] <= value < 2**31
+    return 0 < value < BELOW[name] or (value == 0 and name in FROM_ZERO)
+
+
+def _setting(random: Random, content: dict[str, Any]) -> tuple[str, bool]:
+    """One setting out of its range, or in it."""
+    place = pick(random, list(SETTINGS))
+    name, value = pick(random, SETTINGS[place].split()), pick(random, TRIED)
+    holder = content
+    for step in place.split("."):
+        holder = holder.setdefault(step, {})
+    holder[name] = value
+    if "training" in place or name in ("hidden", "layers"):
+        content["classifier"]["kind"] = "mlp"
+    suites.FILE.write_text(yaml.safe_dump(content, sort_keys=False))
+    return f"{place}.{name}: {value!r}", not sensible(name, value)
+
+
+def heavy(random: Random, base: Path) -> Case:
+    """Check a changed suite's settings; or start a run of it, up to Snakemake."""
+    if random.random() < 0.5:
+        copy(base, "events.h5")
+        what, refused = _setting(random, copies.deepcopy(SUITE))
+    else:
+        what, refused = suites.made(random, base)
+    statuses = frozenset({2} if refused else {0, 2})
+    if random.random() < 0.6:
+        return Case(f"check, {what}", ("train", "check", "search.yaml"), (), statuses)
+    fresh = ("--fresh",) if random.random() < 0.3 else ()
+    finished = Path("runs/search/report/index.html")
+    if random.random() < 0.6:
+        copy(base, "runs/search")
+    kept = finished.exists() and not fresh
+    command = ("benchmarks", "run", "search.yaml", "--stage", "train", "--cores", "1", *fresh)
+
+    def right(ran: Ran) -> str:
+        return "the report of the finished run is gone" if kept and not finished.exists() else ""
+
+    return Case(f"run, {what}", command, ("runs",), statuses, right, before=stubbed)
+
+
+def stubbed() -> None:
+    """Let `run` ask the training stage in this process, and end where Snakemake would start."""
+    import train.__main__
+    from benchmarks import grid
+
+    def call(package: str, *arguments: str) -> None:
+        if arguments[0] == "check":
+            sys.argv = [package, *arguments]
+            train.__main__.main()
+
+    grid._call = call
+    grid._snakemake = lambda *given, **options: True
