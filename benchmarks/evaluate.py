@@ -108,10 +108,10 @@ def _check_origin(path: Path, column: str, source: Path) -> int:
     """The number of a file's events; raises `BadInput` if there are none, or if it says that it is not of `source`."""
     with events.opened(path) as file:
         number = events.count(file, [column], path)
-        told = {str(file.attrs[name]) for name in ("events_sha256", "task_sha256") if name in file.attrs}
+        said = events.attributes(file)
     if not number:
         raise BadInput(f"{path}: holds no events; make it again")
-    if told - {events.sha256(source)}:
+    if {str(said[name]) for name in ("events_sha256", "task_sha256") if name in said} - {events.sha256(source)}:
         raise BadInput(f"{path}: was made of another file than {source}, or of an earlier one; make it again")
     return number
 
@@ -119,7 +119,7 @@ def _check_origin(path: Path, column: str, source: Path) -> int:
 def _check_rows(scores: Path, source: Path, group: str, column: str) -> None:
     """Refuse scores that are not those of each event of a group, which has a certain column."""
     with events.opened(scores) as file:
-        said, number = str(file.attrs.get("group", group)), events.count(file, ["score"], scores)
+        said, number = events.attribute(file, "group") or group, events.count(file, ["score"], scores)
     if said != group:
         raise BadInput(f"{scores}: holds scores of '{said}' in {source}; make those of '{group}'")
     with events.opened(source, group) as file:
@@ -139,7 +139,7 @@ def _grown_from_signal(the_task: task.Task, template: Path, made: closure.Array)
     One of each signal event: copies on both sides of a fold would be recognised, whatever they look like.
     """
     with events.opened(template) as file:
-        told = dict(file.attrs)
+        told = events.attributes(file)
     if told.get("source") != "signal region" or not the_task.labelled:
         return None
     inside = the_task.inside(the_task.events("data"))

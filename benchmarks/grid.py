@@ -178,7 +178,7 @@ def sole_owner(folder: Path) -> Iterator[IO[str]]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             handle.seek(0)
-            told = [int(number) for number in re.findall(r"\d+", handle.read())]
+            told = [int(number) for number in re.findall(r"\d{1,9}", handle.read())]
             owners = [number for number in told if psutil.pid_exists(number)] or told
             raise BadInput(f"{folder}: another run is at work there {_by_hand(owners)}") from error
         steps = [number for number in process.living_steps(folder / STEPS) if number != os.getpid()]

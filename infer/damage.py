@@ -3,6 +3,7 @@
 import functools
 import mmap
 import os
+import re
 import stat
 import struct
 import traceback
@@ -77,15 +78,13 @@ def check_heaps(path: str, modified: int) -> None:
         if not os.fstat(file.fileno()).st_size:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            start = content.find(_HEAP)
-            while start >= 0:
+            for start in [found.start() for found in re.finditer(_HEAP, content)]:  # several times faster than `find`
                 place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
                 while place + 16 <= min(end, len(content)):
                     number, size = struct.unpack_from("<H6xQ", content, place)
                     place += 16 + -(-size // 8) * 8 if number else size
                     if place > end or not (number or size):
                         raise BadInput(f"{path}: cannot be read (torn texts); it is damaged, fetch or write it again")
-                start = content.find(_HEAP, start + 1)
 
 
 @contextmanager

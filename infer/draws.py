@@ -162,9 +162,10 @@ def from_task(
 
 def _range(file: h5py.Group, name: str) -> tuple[float, float] | None:
     """An attribute that holds two rising masses; None where there is none."""
-    if name not in file.attrs:
+    found = events.attribute(file, name)
+    if found is None:
         return None
-    edges = np.asarray(file.attrs[name])
+    edges = np.asarray(found)
     if edges.shape != (2,) or edges.dtype.kind not in "fiu" or not (np.isfinite(edges).all() and edges[0] < edges[1]):
         raise BadInput(f"{file.file.filename}: its '{name}' is not two rising numbers; draw the task again")
     return float(edges[0]), float(edges[1])
@@ -172,7 +173,7 @@ def _range(file: h5py.Group, name: str) -> tuple[float, float] | None:
 
 def _columns(file: h5py.Group) -> tuple[str, list[str]]:
     """The names of a task's mass and features."""
-    mass, features = file.attrs.get("mass"), np.atleast_1d(file.attrs.get("features", [])).tolist()
+    mass, features = events.attribute(file, "mass"), np.atleast_1d(events.attribute(file, "features") or []).tolist()
     if not (isinstance(mass, str) and features and all(isinstance(name, str) for name in features)):
         raise BadInput(f"{file.file.filename}: does not name its mass and features; draw the task again")
     return mass, features

@@ -63,7 +63,7 @@ def generate(
     mass = model.inputs["condition"].columns[0]
     columns = [mass, *(column for port in model.outputs.values() for column in port.columns)]
     with events.opened(task) as file:
-        window = {"window": file.attrs["window"]} if "window" in file.attrs else {}
+        window = {name: found for name, found in events.attributes(file).items() if name == "window"}
     identity = {
         "kind": "template",
         "model_sha256": model.sha256,

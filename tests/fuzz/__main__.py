@@ -30,16 +30,18 @@ def main() -> int:
     parser.add_argument("--only", type=int, nargs="+", help="the numbers of the cases to try, in place of --cases")
     parser.add_argument("--keep", type=Path, help="folder for the files of the cases in --only")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="cases at a time (default: all cores)")
-    parser.add_argument("--record", type=Path, help="file to write each verdict to, as a line of JSON")
+    parser.add_argument(
+        "--record", type=Path, default=os.devnull, help="file to write each verdict to, as a line of JSON"
+    )
     arguments = parser.parse_args()
     numbers = arguments.only or range(arguments.first, arguments.first + arguments.cases)
     keep = arguments.keep.resolve() if arguments.keep else None
-    with tempfile.TemporaryDirectory(prefix="sideband-fuzz-") as root:
-        verdicts = server.run(numbers, arguments.seed, Path(root), arguments.workers, keep)
-        found = list(_told(verdicts, len(numbers)))
-    if arguments.record:
-        lines = (json.dumps(dataclasses.asdict(verdict)) + "\n" for verdict in found)
-        arguments.record.write_text("".join(lines))
+    with tempfile.TemporaryDirectory(prefix="sideband-fuzz-") as root, open(arguments.record, "w") as record:
+        found = []
+        for verdict in _told(server.run(numbers, arguments.seed, Path(root), arguments.workers, keep), len(numbers)):
+            record.write(json.dumps(dataclasses.asdict(verdict)) + "\n")
+            record.flush()
+            found.append(verdict)
     _print_table(found)
     wrong = sorted((verdict for verdict in found if verdict.problem), key=lambda verdict: verdict.number)
     for verdict in wrong:

@@ -9,71 +9,22 @@ from tests.fuzz.material import Random, copy, pick
 from tests.fuzz.verdict import Case, Ran
 
 FEW: tuple[str, ...] = (
-    "-1",
-    "0",
-    "1",
-    "2",
-    "7",
-    "-0",
-    "+3",
-    "007",
-    "1.0",
-    "nan",
-    "inf",
-    "",
-    " ",
-    "1 ",
-    "0x10",
-    "x",
-    "-",
-    "1,2",
-    "٣",
+    *("-1", "0", "1", "2", "7", "-0", "+3", "007", "1.0", "nan", "inf", "", " ", "1 ", "0x10", "x", "-", "1,2", "٣"),
 )
 WHOLE = (*FEW, "1000", "1001", "1e3", "1_000", str(10**20 - 1), str(2**63 - 1), str(2**63), str(2**64 - 1), "1" * 5000)
 NUMBER = (*FEW, "0.5", "-0.5", "1e-3", "1e400", "-inf", "NaN", "1e-400", ".5", "5.", "1e", "0.1.2", str(2**63))
-PATH: tuple[str, ...] = (
-    "missing.h5",
-    "",
-    ".",
-    "/",
-    "task.h5",
-    "events.h5",
-    "score",
-    "search.yaml",
-    "x\0y",
-    "é.h5",
-    "\udcff.h5",
-    "-",
+PATH = (
+    *("missing.h5", "", ".", "/", "task.h5", "events.h5", "score", "search.yaml", "x\0y", "é.h5", "\udcff.h5", "-"),
+    *("a" * 5000, "/proc/self/mem", "task.h5/", "../", "labelled.yaml"),
 )
-PATH += ("a" * 5000, "/proc/self/mem", "task.h5/", "../", "labelled.yaml")
-TEXT: tuple[str, ...] = (
-    "",
-    "cpu",
-    "cuda",
-    "CPU",
-    "3.3-3.7",
-    "3.3",
-    "n50",
-    "n0",
-    "s1",
-    "s2",
-    "s-1",
-    "data",
-    "test",
-    "/",
-    "..",
-    "-1-2",
+TEXT = (
+    *("", "cpu", "cuda", "CPU", "3.3-3.7", "3.3", "n50", "n0", "s1", "s2", "s-1", "data", "test", "/", "..", "-1-2"),
+    *("é", "x" * 1000, "observed", "train", "m", "y"),
 )
-TEXT += ("é", "x" * 1000, "observed", "train", "m", "y")
-VALUES: dict[str, tuple[str, ...]] = {
-    "FEW": FEW,
-    "WHOLE": WHOLE,
-    "NUMBER": NUMBER,
-    "PATH": PATH,
-    "TEXT": TEXT,
-    "STAGE": ("nope", "", "TRAIN"),
-}
-VALUES |= {"NEED": ("x", "=", "sideband=", "a=b=c", "sideband=task.h5"), "BAD": ("-1", "nan", "x", "", "1e400", "-inf")}
+BAD = ("-1", "nan", "x", "", "1e400", "-inf")
+NEED = ("x", "=", "sideband=", "a=b=c", "sideband=task.h5")
+VALUES: dict[str, tuple[str, ...]] = {"FEW": FEW, "WHOLE": WHOLE, "NUMBER": NUMBER, "PATH": PATH, "TEXT": TEXT}
+VALUES |= {"BAD": BAD, "NEED": NEED, "STAGE": ("nope", "", "TRAIN")}
 
 # Commands that work as they stand | options that may go | values to try | files that they need.
 TIMED = "--batches 10 --repeats 3 --seconds 0.001"
