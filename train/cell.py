@@ -70,7 +70,7 @@ def fit_cell(
     """
     start, cpu_start = time.monotonic(), time.process_time()
     torch.set_num_threads(threads)
-    entry, file = catalogue.get(method), methods.load(method)
+    entry = catalogue.get(method)
     the_settings = methods.settings(method, settings, f"methods.{method}")
     the_classifier = settings_from(ClassifierSettings, classifier, "classifier")
     the_device = open_device(device)
@@ -102,15 +102,7 @@ def fit_cell(
     )
 
     with live(out, store), _undone(out, checkpoints, checkpoint_seconds), run.showing(), enough_memory():
-        fitted = file.fit(task, the_settings, shared, run)
-        _settle(fitted, method)
-        drawn = None
-        if "template" in fitted.modules:
-            drawn = draw_template(fitted.modules["template"], task, method, the_settings, the_device)
-        needed, said = {name: fit.settings for name, fit in shared.items()}, saved.said_of(task)
-        result = Saved(method, the_settings, needed, task.features, fitted.modules, the_classifier, said)
-        inside = _classify(result, fitted.contrast, drawn, task, folds, run)
-
+        result, drawn, found = _fitted(method, task, the_settings, the_classifier, shared, folds, run)
         numbers = {
             "kind": "fit",
             "method": method,
@@ -120,8 +112,7 @@ def fit_cell(
             "device": device,
             "threads": threads,
             "fits": run.fits,
-            "outside_fitted_range": _outside(task, inside, result.fitted_range),
-            **fitted.numbers,
+            **found,
             **provenance.record(),
         }
         with events.atomic(out / MODEL) as model:  # the others get their names before it, or none of them does
@@ -201,6 +192,27 @@ def _opened(name: str, path: Path, task: tasks.Task, device: torch.device) -> Sa
         raise BadInput(f"--needs {name}={path}: is a fit of '{fit.method}'; give one of '{name}'")
     saved.check_task(fit, path, task, catalogue.get(name).everywhere)
     return fit
+
+
+def _fitted(
+    method: str,
+    task: tasks.Task,
+    settings: Any,
+    classifier: ClassifierSettings,
+    shared: Mapping[str, Saved],
+    folds: int,
+    run: Run,
+) -> tuple[Saved, Events | None, dict[str, Any]]:
+    """The whole of a fit: what is saved, the training template of a method that makes one, and numbers to note."""
+    fitted = methods.load(method).fit(task, settings, shared, run)
+    _settle(fitted, method)
+    drawn = None
+    if "template" in fitted.modules:
+        drawn = draw_template(fitted.modules["template"], task, method, settings, run.device)
+    needed = {name: fit.settings for name, fit in shared.items()}
+    result = Saved(method, settings, needed, task.features, fitted.modules, classifier, saved.said_of(task))
+    inside = _classify(result, fitted.contrast, drawn, task, folds, run)
+    return result, drawn, {"outside_fitted_range": _outside(task, inside, result.fitted_range), **fitted.numbers}
 
 
 def _settle(fitted: methods.Fitted, method: str) -> None:

@@ -106,25 +106,22 @@ def test_a_cached_graph_with_other_weights_is_the_one_traced_anew(
         graph.from_module(other, EXAMPLE, "score", tmp_path, "another toy")
 
 
-@pytest.mark.parametrize("way", ["cut", "flipped", "empty", "text", "another graph"])
-def test_a_damaged_cached_graph_is_made_anew(way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    expected = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
+def test_a_damaged_cached_graph_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy").SerializeToString(deterministic=True)
     (cached,) = tmp_path.glob("*.onnx")
-    whole = bytearray(cached.read_bytes())
-    model = onnx.load(cached)
-    if way == "flipped":
-        place = whole.index(Small(1).scale.numpy().tobytes())
-        whole[place] ^= 1
-    elif way == "another graph":
-        next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Neg"
-        whole = bytearray(model.SerializeToString())
-    cached.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"no graph"}.get(way, whole))
-    capsys.readouterr()
-    found = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
-    assert capsys.readouterr().out == f"{cached}: damaged; traced anew\n"
-    assert found.SerializeToString(deterministic=True) == expected.SerializeToString(deterministic=True)
-    graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
-    assert capsys.readouterr().out == ""
+    whole = cached.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(Small(1).scale.numpy().tobytes())] ^= 1
+    other = onnx.load(cached)
+    next(node for node in other.graph.node if node.op_type == "Relu").op_type = "Neg"
+    for content in (whole[: len(whole) // 2], bytes(flipped), other.SerializeToString()):
+        cached.write_bytes(content)
+        capsys.readouterr()
+        found = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
+        assert capsys.readouterr().out == f"{cached}: damaged; traced anew\n"
+        assert found.SerializeToString(deterministic=True) == expected
+        graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
+        assert capsys.readouterr().out == ""
 
 
 def test_the_same_weights_again_are_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

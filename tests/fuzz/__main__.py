@@ -30,9 +30,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, nargs="+", help="the numbers of the cases to try, in place of --cases")
     parser.add_argument("--keep", type=Path, help="folder for the files of the cases in --only")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="cases at a time (default: all cores)")
-    parser.add_argument(
-        "--record", type=Path, default=os.devnull, help="file to write each verdict to, as a line of JSON"
-    )
+    parser.add_argument("--record", default=os.devnull, help="file to write each verdict to, as a line of JSON")
     arguments = parser.parse_args()
     numbers = arguments.only or range(arguments.first, arguments.first + arguments.cases)
     keep = arguments.keep.resolve() if arguments.keep else None

@@ -23,7 +23,8 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Verdicts of all cases, by one server in a process of its own: this one may have threads."""
     record = tmp_path_factory.mktemp("fuzz") / "verdicts"
     command = ["-m", "tests.fuzz", "--cases", str(CASES), "--seed", str(SEED), "--record", str(record)]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, *command], cwd=root, capture_output=True, text=True, check=False)
     assert record.exists(), done.stderr
     return [json.loads(line) for line in record.read_text().splitlines()]
 

@@ -29,7 +29,7 @@ def written(path: Path) -> Path:
         (b"PAR1" + bytes(50), "a Parquet file"),
         (b"m,x\n1,2\n" * 300, "a text file"),
         ("µ,ε\n".encode() * 300, "a text file"),
-        (gzip.compress(b"m"), "a gzip file"),
+        (gzip.compress(b"m", mtime=0), "a gzip file"),
         (pickle.dumps({"m": 1}), "a pickle"),
         (MATMUL.read_bytes(), "an ONNX file"),
         (bytes(range(255, 0, -1)), "a file of an unknown kind"),

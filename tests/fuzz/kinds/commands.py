@@ -21,14 +21,15 @@ TEXT = (
     *("", "cpu", "cuda", "CPU", "3.3-3.7", "3.3", "n50", "n0", "s1", "s2", "s-1", "data", "test", "/", "..", "-1-2"),
     *("é", "x" * 1000, "observed", "train", "m", "y"),
 )
+TINY = ("-1", "-0", "0", "nan", "inf", "", "x", "1e-3", "1e400", "0.002", "1e-400", "0.1.2")
 BAD = ("-1", "nan", "x", "", "1e400", "-inf")
 NEED = ("x", "=", "sideband=", "a=b=c", "sideband=task.h5")
 VALUES: dict[str, tuple[str, ...]] = {"FEW": FEW, "WHOLE": WHOLE, "NUMBER": NUMBER, "PATH": PATH, "TEXT": TEXT}
-VALUES |= {"BAD": BAD, "NEED": NEED, "STAGE": ("nope", "", "TRAIN")}
+VALUES |= {"BAD": BAD, "TINY": TINY, "NEED": NEED, "STAGE": ("nope", "", "TRAIN")}
 
 # Commands that work as they stand | options that may go | values to try | files that they need.
 TIMED = "--batches 10 --repeats 3 --seconds 0.001"
-TIMES = "--batches WHOLE --repeats FEW --seconds FEW --task PATH --provider TEXT"
+TIMES = "--batches WHOLE --repeats FEW --seconds TINY --task PATH --provider TEXT"
 LIGHT = f"""
 infer template template/template.onnx | --task task.h5 --out out.h5 --threads 1
 | --count WHOLE --seed WHOLE --batch-blocks WHOLE --threads WHOLE --task PATH --expect PATH --provider TEXT
