@@ -112,6 +112,8 @@ def read(path: Path) -> Any:
         BadInput: truncated, or not as a step has written it.
     """
     kind = path.stem.partition("_")[0]
+    if not path.is_file():  # a pipe, say, which to read would wait for ever
+        raise BadInput(f"{path}: is no regular file; remove it, and run the suite again")
     try:
         record = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

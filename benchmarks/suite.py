@@ -258,6 +258,8 @@ def load(suite: str | Path, device: str | None = None, sample: Path | None = Non
     if device is not None:
         result.content["device"] = device
     if sample is not None:
+        if "\0" in str(sample):
+            raise BadInput(f"--events {sample}: no folder has such a name; give that of a generated sample")
         result = _with_sample(result, sample.resolve(), path)
     _check_sense(result, path)
     datasets.files(result["dataset"], Path())

@@ -34,7 +34,9 @@ def check(model: Model, path: str | Path, group: str) -> None:
         places = {column: place for column, place in _places(model, group).items() if place in file}
         units = {column: events.attribute(file[place], "unit") for column, place in places.items()}
         for column, place in places.items():
-            shape, width = getattr(file[place], "shape", (0,)), _widths(model)[column]
+            shape, width = getattr(file[place], "shape", None), _widths(model)[column]
+            if not shape:
+                raise BadInput(f"{path}: '{place}' is not an array of numbers; write it as one")
             if shape[1:] != (() if width == 1 else (width,)):
                 raise BadInput(
                     f"{path}: '{place}' has the shape {shape}, and {model.path} takes {width} "
