@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import Dataset, Events, join
-from benchmarks.showers import task as showers
 from infer import events
 from infer.arguments import LARGEST_SEED
 from infer.columns import joined
@@ -365,6 +364,8 @@ def _check_said(attributes: dict[str, Any], windowed: bool, path: str | Path) ->
         if not least < low < high < most:
             raise BadInput(f"{path}: its window does not lie inside its mass range; draw the task again")
     else:
+        from benchmarks.showers import task as showers  # needs scipy, which images of other stages lack
+
         showers.samples(attributes)
 
 

@@ -79,7 +79,10 @@ def test_mlflow_is_the_library_and_not_our_folder() -> None:
 @pytest.mark.parametrize(
     ("absent", "needed"),
     [
-        ("torch mlflow pandas sklearn matplotlib", "infer.__main__ infer.throughput benchmarks.grid benchmarks.suite"),
+        (
+            "torch mlflow pandas sklearn matplotlib scipy",
+            "infer.__main__ infer.throughput benchmarks.grid benchmarks.suite",
+        ),
         ("torch onnx onnxruntime", "benchmarks.grid benchmarks.evaluate benchmarks.report train.ledger"),
         ("onnx onnxruntime", "benchmarks.grid benchmarks.task train.cell train.ledger"),
     ],
