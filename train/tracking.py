@@ -188,19 +188,31 @@ def migrate(uri: str) -> None:
     path = _database(uri)
     if path is None:
         return
-    there = os.path.lexists(path)
     with events.writable(path):
         try:
+            if not os.path.lexists(path):
+                _make_tables(path)
             client(uri).search_experiments(max_results=1)
         except BadInput:
             raise
         except Exception as error:  # SQLAlchemy's, Alembic's and MLflow's own kinds, one per failure
-            for made in [] if there else path.parent.glob(f"{path.name}*"):
-                made.unlink()
             raise BadInput(
                 f"{path}: MLflow cannot keep its tables there ({reason(error)}); "
                 "free space, choose another --runs, or move the file away"
             ) from error
+
+
+def _make_tables(path: Path) -> None:
+    """Make a store's tables under another name first: a process that is killed meanwhile leaves no half of a store."""
+    with events.atomic(path) as temporary:
+        try:
+            for left in path.parent.glob(f"{temporary.name}*"):
+                left.unlink()
+            client(f"{LOCAL}{temporary}").search_experiments(max_results=1)
+        except BaseException:
+            for left in path.parent.glob(f"{temporary.name}-*"):  # SQLite's own files beside it
+                left.unlink(missing_ok=True)
+            raise
 
 
 def push(folder: Path, uri: str, final: bool = False) -> str:

@@ -2,10 +2,12 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from train import ledger, tracking
 from train.cell import fit_cell
 from train.tracking import CURSOR, JOURNAL, Record, flat, live, push, read_journal, register
 
+HALF = 200_000  # bytes of a store with about half its tables
 CLOSED = "http://127.0.0.1:9"
 
 NewStore = Callable[[], str]
@@ -318,3 +321,25 @@ def test_fits_are_journalled_as_they_go(fit_of: FitOf, small_task: Path, tmp_pat
     assert epochs == [1, 2]
     assert lines[0]["settings"]["training"]["epochs"] == 2
     assert lines[0]["dataset_sha256"]
+
+
+def half_made(file: Path) -> bool:
+    with suppress(FileNotFoundError):  # SQLite's journals come and go
+        return file.stat().st_size > HALF
+    return False
+
+
+def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
+    """Killed when some tables are there and others are not."""
+    made = [sys.executable, "-m", "train", "migrate", "--runs", str(tmp_path)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    with subprocess.Popen(made, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+        while process.poll() is None and not any(map(half_made, (tmp_path / "mlflow" / "local").glob("*mlflow.db*"))):
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    done = subprocess.run(made, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    store = tracking.client(tracking.tracking_uri(tmp_path))
+    assert [each.name for each in store.search_experiments()] == ["Default"]
+    assert [path.name for path in (tmp_path / "mlflow" / "local").iterdir()] == ["mlflow.db"]
