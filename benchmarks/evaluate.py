@@ -89,29 +89,30 @@ def _check_files(
 ) -> None:
     """Refuse files that were made of something else than this task, as far as they or their rows say of what."""
     group, source, mass = "test" if the_task.labelled else "data", the_task.path, the_task.mass
-    _check_origin(scores, "score", source)
+    digest = events.sha256(source)
+    _check_origin(scores, "score", source, digest)
     _check_rows(scores, source, group, mass)
     if data_scores is not None:
-        _check_origin(data_scores, "score", source)
+        _check_origin(data_scores, "score", source, digest)
         _check_rows(data_scores, source, "data", mass)
     if template is None:
         return
     first = next(iter(the_task.features))
-    if _check_origin(template, first, source) < LEAST_EVENTS:
+    if _check_origin(template, first, source, digest) < LEAST_EVENTS:
         raise BadInput(f"{template}: holds fewer than {LEAST_EVENTS} events, too few for a closure test")
     if template_scores is not None:
-        _check_origin(template_scores, "score", template)
+        _check_origin(template_scores, "score", template, events.sha256(template))
         _check_rows(template_scores, template, "/", first)
 
 
-def _check_origin(path: Path, column: str, source: Path) -> int:
-    """The number of a file's events; raises `BadInput` if there are none, or if it says that it is not of `source`."""
+def _check_origin(path: Path, column: str, source: Path, digest: str) -> int:
+    """The number of a file's events; raises `BadInput` if there are none, or if it names another digest of `source`."""
     with events.opened(path) as file:
         number = events.count(file, [column], path)
         said = events.attributes(file)
     if not number:
         raise BadInput(f"{path}: holds no events; make it again")
-    if {str(said[name]) for name in ("events_sha256", "task_sha256") if name in said} - {events.sha256(source)}:
+    if {str(said[name]) for name in ("events_sha256", "task_sha256") if name in said} - {digest}:
         raise BadInput(f"{path}: was made of another file than {source}, or of an earlier one; make it again")
     return number
 

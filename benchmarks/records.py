@@ -1,4 +1,4 @@
-"""The records that steps leave beside their results, read with a check of everything that reports take from them."""
+"""The JSON records that steps write beside their results, checked for everything that a report reads from them."""
 
 import json
 from pathlib import Path

@@ -20,6 +20,7 @@ from infer.arguments import LARGEST_SEED
 from infer.columns import joined
 from infer.draws import generator
 from infer.errors import BadInput
+from infer.metadata import is_range
 
 # Shares of the pools that come without a sample of their own. Splits are the same for every seed.
 BACKGROUND_SPLIT = {"data": 0.6, "reference": 0.2, "test": 0.2}  # where no further background is given
@@ -328,17 +329,15 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
 
 
-def _is_range(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(edge, int | float) for edge in value):
-        return False
-    return -math.inf < value[0] < value[1] < math.inf
+def _is_rising(value: Any) -> bool:
+    return is_range(value) and value[0] < value[1]
 
 
 # What attributes must be, in words, and whether they are: of every task, of those with a window, with labels there, of
 # showers.
 _TEXT = "a text", _is_text
 _WHOLE = "a whole number from 0 on", _is_whole
-_RANGE = "two rising numbers", _is_range
+_RANGE = "two rising numbers", _is_rising
 _TRUTH = "true or false", lambda value: isinstance(value, bool)
 _NUMBER = "a number", lambda value: isinstance(value, float)
 Checks = dict[str, tuple[str, Callable[[Any], bool]]]

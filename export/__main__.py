@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from infer.arguments import Parser, number, whole
+from infer.arguments import Parser, folder, number, whole
 from infer.errors import guarded
-from train.__main__ import folder
 
 
 def main() -> int:

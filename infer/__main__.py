@@ -71,10 +71,9 @@ def main() -> int:
 
 
 def _template(arguments: argparse.Namespace) -> int:
-    from infer import events, purpose, template
+    from infer import purpose, template
     from infer.model import Model
 
-    events.check_output(arguments.out, [arguments.model, arguments.task, *filter(None, [arguments.expect])])
     model = Model(arguments.model, arguments.provider)
     with _progress("template events") as progress:
         template.generate(

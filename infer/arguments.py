@@ -1,9 +1,10 @@
-"""Command lines whose mistakes are one line, and the ranges of their numbers."""
+"""Command-line arguments: every mistake is reported in one line, and every number has a range."""
 
 import argparse
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from infer.errors import BadInput
@@ -12,10 +13,11 @@ LARGEST_SEED = 2**63 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `BadInput` instead of printing its usage, and takes negative values.
+    """An argument parser that raises `BadInput` instead of printing its usage, and accepts negative values.
 
-    argparse takes "-1-2" and "-1e3" for options. Here whatever starts like a negative number is a value, be it a
-    number, the name of a window of negative masses, or a path that begins with one. Options are never abbreviated.
+    argparse mistakes "-1-2" and "-1e3" for options. Here anything that starts like a negative number is a value: a
+    number, the name of a window of negative masses, or a path that begins with such a name. Options are never
+    abbreviated.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -52,3 +54,10 @@ def number(above: float = 0.0, most: float = math.inf) -> Callable[[str], float]
         raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a number above {above:g}{limit}")
 
     return parse
+
+
+def folder(text: str) -> Path:
+    """The type of an argument that is a folder; an empty one would be the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is not the name of a folder")
+    return Path(text)

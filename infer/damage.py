@@ -1,4 +1,4 @@
-"""What is wrong with a file that should be HDF5: no file, another kind of file, or damage, each told in one line."""
+"""What is wrong with a file that should be HDF5: it is missing, of another format, or damaged. One line each."""
 
 import functools
 import mmap
@@ -62,7 +62,7 @@ def kind(path: str | Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def check_heaps(path: str, modified: int) -> None:
-    """Refuse a damage that HDF5 2.0 would wait at for ever: texts whose sizes lead nowhere.
+    """Refuse damage that makes HDF5 2.0 loop for ever: texts whose stored sizes are wrong.
 
     Texts of any length lie in heaps. Each begins with a signature, version 1 and its size; in it lie objects, each
     after its number and size. Number 0 is free space, whose size takes in what stands before it.

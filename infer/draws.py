@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from infer import events
 from infer.columns import joined
 from infer.errors import BadInput
+from infer.metadata import is_range
 
 BLOCK = 1000
 TARGETS = ("target_mass", "target_energy")  # of dijets, and of showers: what a template's events are asked to have
@@ -165,10 +166,9 @@ def _range(file: h5py.Group, name: str) -> tuple[float, float] | None:
     found = events.attribute(file, name)
     if found is None:
         return None
-    edges = np.asarray(found)
-    if edges.shape != (2,) or edges.dtype.kind not in "fiu" or not (np.isfinite(edges).all() and edges[0] < edges[1]):
+    if not (is_range(found) and found[0] < found[1]):
         raise BadInput(f"{file.file.filename}: its '{name}' is not two rising numbers; draw the task again")
-    return float(edges[0]), float(edges[1])
+    return float(found[0]), float(found[1])
 
 
 def _columns(file: h5py.Group) -> tuple[str, list[str]]:

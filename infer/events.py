@@ -56,8 +56,8 @@ def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
     if not stat.S_ISREG(there.st_mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFCHR: "a device"}
         kinds |= {stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-        kind = kinds.get(stat.S_IFMT(there.st_mode), "no regular file")
-        raise BadInput(f"{path}: cannot be written ({kind} is there); choose another place")
+        what = kinds.get(stat.S_IFMT(there.st_mode), "no regular file")
+        raise BadInput(f"{path}: cannot be written ({what} is there); choose another place")
     for given in inputs:
         with suppress(OSError, ValueError):
             if os.path.samestat(there, os.stat(given)):

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, read from its `metadata_props` and checked key by key."""
+"""The metadata of an exported file, read from its `metadata_props` and checked key by key."""
 
 import json
 import math
@@ -110,12 +110,13 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_range(value: Any) -> bool:
+def is_range(value: Any) -> bool:
+    """Whether a value is two finite numbers, the second not below the first."""
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
 
 
 def _is_window(value: Any) -> bool:
-    return value is None or (_is_range(value) and value[0] < value[1])
+    return value is None or (is_range(value) and value[0] < value[1])
 
 
 def _are_ports(value: Any) -> bool:
@@ -145,7 +146,7 @@ def _is_name(value: Any) -> bool:
 
 
 def _are_ranges(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_range, value.values()))
+    return isinstance(value, dict) and all(map(is_range, value.values()))
 
 
 def _is_parity(value: Any) -> bool:

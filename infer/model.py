@@ -64,14 +64,12 @@ class Model:
         self.verified = _verified(self.path, self.sha256)
         self.session = _session(content, path, provider, threads)
         self.provider = provider
-        self.metadata = _metadata(self.session, path)
+        self.metadata, self.inputs, self.outputs = _metadata(self.session, path)
         self.role: str = self.metadata["role"]
         if provider == "cuda" and self.metadata["cpu_only"]:
             raise BadInput(
                 f"{path}: tree ensembles run on the CPU provider only; use --provider cpu, or train the mlp classifier"
             )
-        self.inputs = metadata.ports(self.metadata["inputs"])
-        self.outputs = metadata.ports(self.metadata["outputs"])
 
     def run(self, feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """One call: inputs `[N, columns]` float32 by name → outputs `[N, columns]` float32 by name.
@@ -107,12 +105,9 @@ class Model:
         }
 
     def widths(self) -> dict[str, int]:
-        """How many numbers an event each output column holds."""
-        return {
-            column: width
-            for port in self.outputs.values()
-            for column, width in zip(port.columns, port.widths, strict=True)
-        }
+        """How many numbers an event each input and output column holds."""
+        ports = [*self.inputs.values(), *self.outputs.values()]
+        return {column: width for port in ports for column, width in zip(port.columns, port.widths, strict=True)}
 
     def units(self) -> dict[str, str]:
         """The unit of each input and output column."""
@@ -173,7 +168,8 @@ def _verified(path: Path, sha256: str) -> bool:
     return True
 
 
-def _metadata(session: Any, path: str | Path) -> dict[str, Any]:
+def _metadata(session: Any, path: str | Path) -> tuple[dict[str, Any], dict[str, Port], dict[str, Port]]:
+    """What a file says of itself, and its inputs and outputs, which are those of its graph."""
     try:
         meta = session.get_modelmeta()
         producer, properties = meta.producer_name, meta.custom_metadata_map
@@ -184,11 +180,11 @@ def _metadata(session: Any, path: str | Path) -> dict[str, Any]:
     if producer != "sideband":
         raise BadInput(f"{path}: an ONNX file, but not one of Sideband's (its producer is '{producer}')")
     found = metadata.parse(properties, path)
+    ports = {side: metadata.ports(found[side]) for side in tables}
     for side, known in tables.items():
-        described = {name: port.width for name, port in metadata.ports(found[side]).items()}
-        if known != [(name, "tensor(float)", [width]) for name, width in described.items()]:
+        if known != [(name, "tensor(float)", [port.width]) for name, port in ports[side].items()]:
             raise BadInput(f"{path}: its {side} are not those its metadata names; export it again")
-    return found
+    return found, ports["inputs"], ports["outputs"]
 
 
 def check(path: str | Path, provider: str = "cpu") -> dict[str, float]:

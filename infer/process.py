@@ -1,8 +1,8 @@
-"""What every command does as a process: it heeds signals, and holds the lock of the run it is a step of.
+"""Signals and locks: how a command ends when it is asked to, and how a later run sees that it is still alive.
 
-A run of a suite tells its steps of itself by the environment variable `RUN`. Each step keeps a file of its own locked
-in the run's folder as long as it lives. The kernel frees the lock however the process ends, so a later run can see
-whether steps of an earlier one are still at work.
+A run names a folder to its steps in the environment variable `RUN`. Each step locks a file of its own there for as
+long as it lives. The kernel releases the lock however the process ends, so a later run sees every step that an earlier
+run left at work.
 """
 
 import fcntl
@@ -68,7 +68,7 @@ def step_of_a_run() -> Iterator[None]:
 
 
 def living_steps(folder: Path) -> list[int]:
-    """Process numbers of the steps that hold a lock in `folder`; files of dead ones are removed."""
+    """Process numbers of the steps that hold a lock in `folder`; the files of dead steps are removed."""
     living = []
     for path in sorted(folder.glob("*")):
         with suppress(FileNotFoundError), open(path) as handle:

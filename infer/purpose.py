@@ -1,4 +1,4 @@
-"""Whether a file of events is what an exported graph was made for: its columns, units, window and data."""
+"""Does a file of events suit an exported graph? Columns, units, window and data must be those of the fit."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +12,17 @@ from infer.model import Model
 
 
 def serves_every_window(model: Model) -> bool:
-    """Whether a graph is good for any window of its data: one fit over the whole mass range stands behind it."""
+    """Whether a graph is good for any window of its data: one fit over the whole mass range stands behind it.
+
+    A classifier never is, though files of earlier versions say so of scores.
+    """
     return model.metadata.get("scope") == "all" and model.role != "score"
 
 
 def check(model: Model, path: str | Path, group: str) -> None:
-    """Compare what `path` says of its events with what the graph says of those it was fitted to.
+    """Compare the events in `path` with those that the graph was fitted to.
 
-    Only what both state is compared: a file of somebody else's events has columns and units, and need not have more.
+    Only what both files state is compared: somebody else's events need columns, and nothing more.
 
     Args:
         model: the graph.
@@ -32,9 +35,10 @@ def check(model: Model, path: str | Path, group: str) -> None:
     with events.opened(path) as file:
         said = events.attributes(file)
         places = {column: place for column, place in _places(model, group).items() if place in file}
+        widths = model.widths()
         units = {column: events.attribute(file[place], "unit") for column, place in places.items()}
         for column, place in places.items():
-            shape, width = getattr(file[place], "shape", None), _widths(model)[column]
+            shape, width = getattr(file[place], "shape", None), widths[column]
             if not shape:
                 raise BadInput(f"{path}: '{place}' is not an array of numbers; write it as one")
             if shape[1:] != (() if width == 1 else (width,)):
@@ -65,13 +69,17 @@ def check(model: Model, path: str | Path, group: str) -> None:
 
 
 def other_window(model: Model, path: str | Path) -> str:
-    """One line where a graph that serves every window is used in another one than its own; "" elsewhere."""
-    with events.opened(path) as file:
-        window = _window(events.attributes(file))
-    known = model.metadata["window"]
+    """A line to print if a graph that serves every window is used outside its own window; else ""."""
+    window, known = window_of(path), model.metadata["window"]
     if window is None or known is None or window == known:
         return ""
     return f"{model.metadata['method']} serves every window: exported with {_named(known)}, used in {_named(window)}"
+
+
+def window_of(path: str | Path) -> list[float] | None:
+    """The window that a file's events are of, in the mass unit; None where it names none."""
+    with events.opened(path) as file:
+        return _window(events.attributes(file))
 
 
 def _places(model: Model, group: str) -> dict[str, str]:
@@ -80,13 +88,7 @@ def _places(model: Model, group: str) -> dict[str, str]:
         return {column: f"{group}/{column}" for column in model.units()}
     # A template takes its target masses, and starts from data or simulation, which are in one unit.
     mass = dict.fromkeys(model.inputs["condition"].columns, "target_mass")
-    return {column: f"data/{column}" for column in model.widths()} | mass
-
-
-def _widths(model: Model) -> dict[str, int]:
-    """How many numbers an event each column holds that a graph takes or gives."""
-    ports = [*model.inputs.values(), *model.outputs.values()]
-    return {column: width for port in ports for column, width in zip(port.columns, port.widths, strict=True)}
+    return {column: f"data/{column}" for port in model.outputs.values() for column in port.columns} | mass
 
 
 def _check_columns(model: Model, path: str | Path, said: Mapping[str, Any]) -> None:

@@ -50,7 +50,7 @@ def generate(
     """
     if model.role != "template":
         raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
-    events.check_output(out, [model.path, task])
+    events.check_output(out, [model.path, task, *([expected] if expected else [])])
     seed = int(model.metadata["seed"]) if seed is None else seed
     source = drawn(model, task, seed)
     count = len(source.target_mass) if count is None else count
@@ -62,8 +62,7 @@ def generate(
     chunk = max(CHUNK_BLOCKS, batch_blocks) * draws.BLOCK
     mass = model.inputs["condition"].columns[0]
     columns = [mass, *(column for port in model.outputs.values() for column in port.columns)]
-    with events.opened(task) as file:
-        window = {name: found for name, found in events.attributes(file).items() if name == "window"}
+    window = purpose.window_of(task)
     identity = {
         "kind": "template",
         "model_sha256": model.sha256,
@@ -73,7 +72,7 @@ def generate(
         "batch": batch_blocks * draws.BLOCK,
         "provider": model.provider,
         "source": model.metadata["source"],
-        **window,
+        **({"window": window} if window else {}),
     }
 
     def make(start: int, size: int) -> events.Columns:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from infer.arguments import Parser, whole
+from infer.arguments import Parser, folder, whole
 from infer.errors import BadInput, guarded
 
 
@@ -42,13 +42,6 @@ def main() -> int:
 
     arguments = parser.parse_args()
     return {"fit": _fit, "check": _check, "migrate": _migrate, "record": _record}[arguments.command](arguments)
-
-
-def folder(text: str) -> Path:
-    """The type of an argument that is a folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("'' is not the name of a folder")
-    return Path(text)
 
 
 def _fit(arguments: argparse.Namespace) -> int:

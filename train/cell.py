@@ -116,7 +116,7 @@ def fit_cell(
             **provenance.record(),
         }
         with events.atomic(out / MODEL) as model:  # the others get their names before it, or none of them does
-            result.write(model)
+            result.save(model)
             if drawn is not None:
                 _write_template(out / TEMPLATE, drawn, task)
             events.write_json(out / NUMBERS, numbers)

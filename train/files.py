@@ -1,4 +1,4 @@
-"""Files of tensors and arrays, read as plain data: no code of theirs runs, and what is damaged is told."""
+"""Files of tensors and arrays, read as plain data: none of their code runs, and damage is reported."""
 
 import io
 import warnings

@@ -1,6 +1,5 @@
 """A finished fit on disk: model.pt holds what rebuilds its modules and classifiers, and nothing that runs code."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from benchmarks import methods as catalogue
 from benchmarks.task import Task
 from infer import events
 from infer.errors import BadInput
+from infer.metadata import is_range
 from train import methods
 from train.classifier import ClassifierSettings, StackedMLP
 from train.files import Damaged, read_tensors, write_tensors
@@ -74,11 +74,6 @@ class Saved:
 
     def save(self, path: str | Path) -> None:
         """Write to `path`, atomically."""
-        with events.atomic(path) as temporary:
-            self.write(temporary)
-
-    def write(self, path: Path) -> None:
-        """Write to `path`, which is a temporary one."""
         content = {
             "method": self.method,
             "settings": asdict(self.settings),
@@ -91,7 +86,8 @@ class Saved:
             "task": self.task,
             "fitted_range": self.fitted_range,
         }
-        write_tensors(content, path)
+        with events.atomic(path) as temporary:
+            write_tensors(content, temporary)
 
 
 def load(path: str | Path, device: torch.device | None = None) -> Saved:
@@ -172,16 +168,11 @@ def _check_parts(content: Any) -> None:
     for key, kind in {"mass": str, "features": list, "seed": int, "dataset": str, "dataset_sha256": str}.items():
         _require(isinstance(task.get(key), kind), f"the task's '{key}' is missing or not what it was")
     for key in {"window", "mass_range"} & task.keys():
-        _require(_is_range(task[key]), f"wrong '{key}' of the task")
+        _require(is_range(task[key]), f"wrong '{key}' of the task")
     _require(task["features"] == list(columns), "the task's 'features' are not its columns")
     for role, ranges in content["fitted_range"].items():
         good = isinstance(role, str) and isinstance(ranges, dict) and ranges.keys() <= columns.keys()
-        _require(good and all(map(_is_range, ranges.values())), "wrong 'fitted_range'")
-
-
-def _is_range(value: Any) -> bool:
-    edges = value if isinstance(value, list | tuple) else []
-    return len(edges) == 2 and all(type(edge) in (int, float) and math.isfinite(edge) for edge in edges)
+        _require(good and all(map(is_range, ranges.values())), "wrong 'fitted_range'")
 
 
 def _settings(content: Mapping[str, Any], path: Path) -> tuple[Any, dict[str, Any], ClassifierSettings]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import figures, methods, sic
+from benchmarks import figures, methods, records, sic
 from benchmarks.page import Table, banded, number
 from benchmarks.results import Results
 from benchmarks.showers.decays import MASSES
@@ -117,7 +117,7 @@ def exported(results: Results) -> Table:
         if (entry.file or name) != LIKELIHOOD or not path.exists():
             continue
         kind = {**entry.preset, **results.suite.settings(name)}.get("score")
-        for part in events.read_json(path):
+        for part in records.read(path):
             if part["role"] in ("score", "density"):
                 unit = "deviations" if kind == "two-sided" else "nats"
                 cells = (number(value, 2) for value in (part["spread"], part["drift"], part["drift"] / part["spread"]))
