@@ -1,14 +1,14 @@
-"""python -m benchmarks run|report|generate|showers|describe|validate|download|task|control|evaluate."""
+"""python -m benchmarks run|report|record|migrate|generate|showers|describe|validate|download|task|control|evaluate."""
 
 import argparse
 import math
 from pathlib import Path
 
-from benchmarks.generate import KINDS, MOST_CONSTITUENTS
-from benchmarks.generate.processes import SIMULATIONS
-from infer import events
-from infer.arguments import LARGEST_SEED, Parser, number, whole
-from infer.errors import BadInput, guarded
+from sideband.benchmarks.simulate.dijets import KINDS, MOST_CONSTITUENTS
+from sideband.benchmarks.simulate.dijets.processes import SIMULATIONS
+from sideband.infer import events
+from sideband.infer.arguments import LARGEST_SEED, Parser, folder, number, whole
+from sideband.infer.errors import BadInput, guarded
 
 PARTS = ("data", "background", "simulation")  # of the LHC Olympics
 MOST_CORES = 1024
@@ -34,6 +34,12 @@ def main() -> int:
 
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
+
+    migrate = commands.add_parser("migrate", help="make MLflow's tables before many processes write to them")
+    record = commands.add_parser("record", help="bring MLflow up to date with every finished cell of a suite")
+    record.add_argument("folder", type=Path, help="runs/SUITE")
+    for command in (migrate, record):
+        command.add_argument("--runs", type=folder, default=Path("runs"), help="folder with mlflow/ (default runs)")
 
     download = commands.add_parser("download", help="fetch the LHC Olympics R&D feature files from Zenodo")
     download.add_argument("--to", type=Path, default=Path("data/lhco"), help="folder (default data/lhco)")
@@ -101,7 +107,7 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from benchmarks import grid
+    from sideband.benchmarks.grid import run as grid
 
     given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh)
     suite, good = grid.run(arguments.suite, arguments.runs, *given)
@@ -111,13 +117,27 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from benchmarks import report
-    from benchmarks import suite as suites
+    from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.report import page
 
     kept = arguments.folder / "suite.json"
     if not kept.is_file():
         raise BadInput(f"{kept}: no such file; give the folder of a suite that has run, as in runs/quick")
-    print(report.write(suites.load(kept), arguments.folder))
+    print(page.write(suites.load(kept), arguments.folder))
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from sideband.benchmarks.tracking.store import migrate, tracking_uri
+
+    migrate(tracking_uri(arguments.runs))
+    return 0
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    from sideband.benchmarks.report.ledger import record
+
+    record(arguments.folder, arguments.runs)
     return 0
 
 
@@ -126,16 +146,16 @@ def _print_summary(folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from benchmarks import report
-    from benchmarks import suite as suites
-    from benchmarks.results import gather
-    from benchmarks.showers import tables
+    from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.problems.showers import tables
+    from sideband.benchmarks.report import page
+    from sideband.benchmarks.report.results import gather
 
     results = gather(suites.load(folder / "suite.json"), folder)
     if results.suite.showers:
         shown = [tables.transfer(results)]
     else:
-        numbers = report.sic_table if results.suite.labelled else report.closure_table
+        numbers = page.sic_table if results.suite.labelled else page.closure_table
         shown = [numbers(results, window) for window in results.suite.windows()]
     for found in shown:
         table = Table(title=found.caption, title_justify="left")
@@ -148,16 +168,16 @@ def _print_summary(folder: Path) -> None:
 
 
 def _download(arguments: argparse.Namespace) -> int:
-    from benchmarks.datasets import download
+    from sideband.benchmarks.events import download
 
     download.download(arguments.to, arguments.parts, arguments.site or download.ZENODO)
     return 0
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from benchmarks import describe
-    from benchmarks.datasets import embed
-    from benchmarks.generate import Wanted, generate
+    from sideband.benchmarks.events import embed
+    from sideband.benchmarks.report import describe
+    from sideband.benchmarks.simulate.dijets import Wanted, generate
 
     many = arguments.kind in ("sample", "embedded")
     options = {
@@ -176,9 +196,11 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _showers(arguments: argparse.Namespace) -> int:
-    from benchmarks import style
-    from benchmarks.showers import figures, readers, simulation
-    from benchmarks.showers.decays import Decay, decays
+    from sideband.benchmarks.events import showers as readers
+    from sideband.benchmarks.problems.showers import figures
+    from sideband.benchmarks.report import style
+    from sideband.benchmarks.simulate.showers import simulation
+    from sideband.benchmarks.simulate.showers.decays import Decay, decays
 
     drawn = _figures_of(arguments.out)
     if arguments.mass is None and (arguments.depth is not None or arguments.lifetime is not None):
@@ -211,7 +233,7 @@ def _figures_of(out: Path) -> Path:
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from benchmarks import describe
+    from sideband.benchmarks.report import describe
 
     first = arguments.files[0]
     describe.describe(
@@ -221,7 +243,7 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from benchmarks import layout
+    from sideband.benchmarks.events import layout
 
     broken = {path: layout.violations(path, arguments.mass) for path in arguments.files}
     for path, rules in broken.items():
@@ -234,11 +256,11 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _task(arguments: argparse.Namespace) -> int:
-    from benchmarks import datasets
-    from benchmarks import suite as suites
+    from sideband.benchmarks.events import sources
+    from sideband.benchmarks.grid import suite as suites
 
     suite = suites.load(arguments.suite)
-    inputs = datasets.files(suite["dataset"], Path()).values()
+    inputs = sources.files(suite["dataset"], Path()).values()
     events.check_output(arguments.out, [suites.path_of(arguments.suite), *inputs])
     window = arguments.window or next(iter(suite.windows()))
     injection = arguments.injection or next(iter(suite.injections()))
@@ -248,7 +270,7 @@ def _task(arguments: argparse.Namespace) -> int:
 
 
 def _control(arguments: argparse.Namespace) -> int:
-    from benchmarks.evaluate import control
+    from sideband.benchmarks.problems.search.evaluate import control
 
     events.check_output(arguments.out, [arguments.task])
     events.write_json(arguments.out, control(arguments.task, arguments.closure_events))
@@ -256,7 +278,7 @@ def _control(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from benchmarks.evaluate import evaluate
+    from sideband.benchmarks.problems.search.evaluate import evaluate
 
     given = (arguments.scores, arguments.template, arguments.data_scores, arguments.template_scores)
     events.check_output(arguments.out, [arguments.task, *(path for path in given if path)])
@@ -268,6 +290,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     "run": _run,
     "report": _report,
+    "record": _record,
+    "migrate": _migrate,
     "download": _download,
     "generate": _generate,
     "showers": _showers,

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from infer.arguments import Parser, folder, number, whole
-from infer.errors import guarded
+from sideband.infer.arguments import Parser, folder, number, whole
+from sideband.infer.errors import guarded
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
 def _cell(arguments: argparse.Namespace) -> int:
     import torch
 
-    from export.cell import export_cell
+    from sideband.export.cell import export_cell
 
     torch.set_num_threads(1)
     for path in export_cell(arguments.fit, arguments.task, arguments.out or arguments.fit.parent, arguments.cache):
@@ -44,8 +44,8 @@ def _cell(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from export.compare import compare
-    from infer import events
+    from sideband.export.compare import compare
+    from sideband.infer import events
 
     if arguments.out:
         events.check_output(arguments.out, [arguments.fit, arguments.model, arguments.task])

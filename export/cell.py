@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import methods as catalogue
-from benchmarks import task as tasks
-from export import gates, graph
-from infer import draws, events, provenance
-from infer.errors import BadInput, GateFailed
-from infer.model import STRUCTURED, Model
-from train import ports, saved
-from train.run import check_folder
-from train.saved import Saved
-from train.trees import TreeEnsemble
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.events import task as tasks
+from sideband.export import gates, graph
+from sideband.infer import draws, events, provenance
+from sideband.infer.errors import BadInput, GateFailed
+from sideband.infer.model import STRUCTURED, Model
+from sideband.train import ports, saved
+from sideband.train.classifiers.trees import TreeEnsemble
+from sideband.train.run import check_folder
+from sideband.train.saved import Saved
 
 VECTORS, REPORT = "check.npz", "export.json"
 OURS = re.compile(r"(template|score|density|fold\d+)\.onnx")  # of whichever fit

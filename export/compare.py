@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import task as tasks
-from export.cell import IDENTITY, describe, example, parts
-from infer import provenance
-from infer.errors import BadInput, GateFailed
-from infer.model import Model, deviation
-from infer.throughput import Call, time_calls
-from train import ports, saved
-from train.run import open_device
+from sideband.benchmarks.events import task as tasks
+from sideband.export.cell import IDENTITY, describe, example, parts
+from sideband.infer import provenance
+from sideband.infer.errors import BadInput, GateFailed
+from sideband.infer.model import Model, deviation
+from sideband.infer.throughput import Call, time_calls
+from sideband.train import ports, saved
+from sideband.train.run import open_device
 
 Record = dict[str, Any]
 

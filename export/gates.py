@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.graph import IR, ML_OPSET, OPSET
-from infer.errors import GateFailed, in_one_line
-from infer.model import Model, deviation
+from sideband.export.graph import IR, ML_OPSET, OPSET
+from sideband.infer.errors import GateFailed, in_one_line
+from sideband.infer.model import Model, deviation
 
 # Relative to each output column's own spread, and to the value: units must not matter.
 TOLERANCE = 1e-4

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from infer import events
-from train.trees import TreeEnsemble
+from sideband.infer import events
+from sideband.train.classifiers.trees import TreeEnsemble
 
 OPSET, ML_OPSET, IR = 18, 3, 8
 

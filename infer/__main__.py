@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infer.arguments import LARGEST_SEED, Parser, number, whole
-from infer.errors import guarded
+from .arguments import LARGEST_SEED, Parser, number, whole
+from .errors import guarded
 
 if TYPE_CHECKING:
-    from infer.model import Model
+    from .model import Model
 
 
 def main() -> int:
@@ -71,8 +71,8 @@ def main() -> int:
 
 
 def _template(arguments: argparse.Namespace) -> int:
-    from infer import purpose, template
-    from infer.model import Model
+    from . import purpose, template
+    from .model import Model
 
     model = Model(arguments.model, arguments.provider)
     with _progress("template events") as progress:
@@ -96,8 +96,8 @@ def _template(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from infer.model import Model
-    from infer.score import score
+    from .model import Model
+    from .score import score
 
     models = [Model(path, arguments.provider) for path in arguments.model]
     with _progress("scored events") as progress:
@@ -115,8 +115,8 @@ def _digest(models: "Sequence[Model]") -> str:
 
 
 def _throughput(arguments: argparse.Namespace) -> int:
-    from infer import events
-    from infer.throughput import measure
+    from . import events
+    from .throughput import measure
 
     if arguments.out:
         events.check_output(arguments.out, [arguments.model, arguments.task])
@@ -143,7 +143,7 @@ def _throughput(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from infer.model import Model
+    from .model import Model
 
     model = Model(arguments.model, arguments.provider)
     print(f"{arguments.model}  sha256 {model.sha256}")
@@ -153,7 +153,7 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from infer.model import check
+    from .model import check
 
     failed = False
     for path in arguments.model:

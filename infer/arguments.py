@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from infer.errors import BadInput
+from .errors import BadInput
 
 LARGEST_SEED = 2**63 - 1
 

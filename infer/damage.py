@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infer.errors import BadInput, in_one_line
+from .errors import BadInput, in_one_line
 
 _HEAP = b"GCOL\1\0\0\0"
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from infer import events
-from infer.columns import joined
-from infer.errors import BadInput
-from infer.metadata import is_range
+from . import events
+from .columns import joined
+from .errors import BadInput
+from .metadata import is_range
 
 BLOCK = 1000
 TARGETS = ("target_mass", "target_energy")  # of dijets, and of showers: what a template's events are asked to have

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from infer import process
+from . import process
 
 GOES_ON = "what was finished is kept; the same command goes on from there"
 

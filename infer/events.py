@@ -20,10 +20,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from infer.columns import Columns as Columns
-from infer.damage import check_heaps, check_regular, kind
-from infer.damage import undamaged as undamaged
-from infer.errors import BadInput
+from .columns import Columns as Columns
+from .damage import check_heaps, check_regular, kind
+from .damage import undamaged as undamaged
+from .errors import BadInput
 
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _UNWRITABLE |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}  # a folder or a file in the way

@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from infer.columns import split
-from infer.errors import BadInput
+from .columns import split
+from .errors import BadInput
 
 ROLES = ("template", "score", "density")
 SOURCES = ("", "sideband", "signal region", "simulation")

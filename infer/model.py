@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infer import metadata
-from infer.errors import BadInput, in_one_line
-from infer.metadata import STRUCTURED as STRUCTURED
-from infer.metadata import Port as Port
+from . import metadata
+from .errors import BadInput, in_one_line
+from .metadata import STRUCTURED as STRUCTURED
+from .metadata import Port as Port
 
 try:
     import onnxruntime

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from infer import events
-from infer.errors import BadInput
-from infer.model import Model
+from . import events
+from .errors import BadInput
+from .model import Model
 
 
 def serves_every_window(model: Model) -> bool:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from infer import draws, events, purpose
-from infer.columns import joined
-from infer.errors import BadInput
-from infer.model import Model
-from infer.provenance import cores
+from . import draws, events, purpose
+from .columns import joined
+from .errors import BadInput
+from .model import Model
+from .provenance import cores
 
 CHUNK = 5 * draws.BLOCK
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from infer import draws, events, purpose
-from infer.errors import BadInput, GateFailed
-from infer.model import Model, deviation
-from infer.provenance import cores
+from . import draws, events, purpose
+from .errors import BadInput, GateFailed
+from .model import Model, deviation
+from .provenance import cores
 
 CHUNK_BLOCKS = 5  # blocks a thread makes before it writes: 5,000 events
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from infer import draws, events, provenance, purpose
-from infer.columns import joined
-from infer.errors import BadInput
-from infer.model import PROVIDERS, Model, session_options
-from infer.score import score
-from infer.template import drawn, generate
+from . import draws, events, provenance, purpose
+from .columns import joined
+from .errors import BadInput
+from .model import PROVIDERS, Model, session_options
+from .score import score
+from .template import drawn, generate
 
 # A 1000 x 256 by 256 x 256 product: the shape of a layer of these networks at the block size.
 MATMUL = Path(__file__).with_name("matmul.onnx")

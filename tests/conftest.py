@@ -15,12 +15,14 @@ import pytest
 # Two workers share the cores, and OpenMP's threads wait for each other by spinning. Read when the libraries load.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from benchmarks import datasets, task
-from benchmarks.showers import readers, simulation
-from benchmarks.showers import task as showers
-from benchmarks.showers.decays import Decay
-from benchmarks.showers.decays import decays as simulated
-from infer import errors
+from sideband.benchmarks.events import showers as readers
+from sideband.benchmarks.events import sources, tables
+from sideband.benchmarks.problems.search import draw
+from sideband.benchmarks.problems.showers import draw as showers
+from sideband.benchmarks.simulate.showers import simulation
+from sideband.benchmarks.simulate.showers.decays import Decay
+from sideband.benchmarks.simulate.showers.decays import decays as simulated
+from sideband.infer import errors
 
 ToyEvents = Callable[..., Path]
 
@@ -34,13 +36,13 @@ OWN: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def dijets() -> datasets.Dataset:
+def dijets() -> tables.Dataset:
     """The embedded events, all of them."""
-    return datasets.load({"source": "dijets"}, Path())
+    return sources.load({"source": "dijets"}, Path())
 
 
 @pytest.fixture(scope="session")
-def small_task(dijets: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_task(dijets: tables.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task of every twentieth embedded event, with 600 of signal injected over 2.3-5.0 TeV."""
     assert dijets.background is not None
     assert dijets.simulation is not None
@@ -51,7 +53,7 @@ def small_task(dijets: datasets.Dataset, tmp_path_factory: pytest.TempPathFactor
         simulation=dijets.simulation[::20],
     )
     path = tmp_path_factory.mktemp("small") / "task.h5"
-    task.make(few, task.Recipe((2.3, 5.0), (3.3, 3.7), injection=600, seed=1), path)
+    draw.make(few, draw.Recipe((2.3, 5.0), (3.3, 3.7), injection=600, seed=1), path)
     return path
 
 
@@ -69,7 +71,7 @@ def shower_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
         told = {"mass": decay.mass, "depth": decay.depth, "lifetime": decay.lifetime}
         content["decays"].append({"file": f"{index}.h5", **{key: each for key, each in told.items() if each}})
     content |= {"data": "data.h5", "test": "test.h5", "targets": 1000}
-    files, identity = datasets.files(content, folder), datasets.identity(content, folder)
+    files, identity = sources.files(content, folder), sources.identity(content, folder)
     showers.make(content, files, identity, 1, folder / "task.h5")
     return folder / "task.h5"
 
@@ -122,7 +124,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def run(package: str, *arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", [package, *map(str, arguments)])
-        main = importlib.import_module(f"{package}.__main__").main
+        main = importlib.import_module(f"sideband.{package}.__main__").main
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             errors.guarded(main)

@@ -1,10 +1,10 @@
-"""python -m train fit|check|migrate|record: fit background models and log them to MLflow."""
+"""python -m train fit|check: fit background models and log them to MLflow."""
 
 import argparse
 from pathlib import Path
 
-from infer.arguments import Parser, folder, whole
-from infer.errors import BadInput, guarded
+from sideband.infer.arguments import Parser, folder, whole
+from sideband.infer.errors import BadInput, guarded
 
 
 def main() -> int:
@@ -32,23 +32,17 @@ def main() -> int:
     check = commands.add_parser("check", help="check a suite's settings of every method")
     check.add_argument("suite")
 
-    migrate = commands.add_parser("migrate", help="make MLflow's tables before many processes write to them")
-    record = commands.add_parser("record", help="bring MLflow up to date with every finished cell of a suite")
-    record.add_argument("folder", type=Path, help="runs/SUITE")
-    for command in (fit, migrate, record):
-        command.add_argument(
-            "--runs", type=folder, default=Path("runs"), help="folder that holds mlflow/ (default runs)"
-        )
+    fit.add_argument("--runs", type=folder, default=Path("runs"), help="folder that holds mlflow/ (default runs)")
 
     arguments = parser.parse_args()
-    return {"fit": _fit, "check": _check, "migrate": _migrate, "record": _record}[arguments.command](arguments)
+    return {"fit": _fit, "check": _check}[arguments.command](arguments)
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from benchmarks import suite as suites
-    from infer import events
-    from train.cell import OUTPUTS, fit_cell
-    from train.tracking import is_server, tracking_uri
+    from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.tracking.store import is_server, tracking_uri
+    from sideband.infer import events
+    from sideband.train.cell import OUTPUTS, fit_cell
 
     suite = None
     if arguments.suite is not None:
@@ -83,11 +77,11 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from benchmarks import suite as suites
-    from train import methods
-    from train.classifier import ClassifierSettings
-    from train.run import open_device
-    from train.settings import settings_from
+    from sideband.benchmarks.grid import suite as suites
+    from sideband.train import methods
+    from sideband.train.classifiers.step import ClassifierSettings
+    from sideband.train.run import open_device
+    from sideband.train.settings import settings_from
 
     suite = suites.load(arguments.suite)
     for section, names in (("shared", {*suite.shared(), *suite["shared"]}), ("methods", suite["methods"])):
@@ -95,20 +89,6 @@ def _check(arguments: argparse.Namespace) -> int:
             methods.settings(name, suite.settings(name), f"{suite.name}: {section}.{name}")
     settings_from(ClassifierSettings, suite["classifier"], f"{suite.name}: classifier")
     open_device(suite["device"])
-    return 0
-
-
-def _migrate(arguments: argparse.Namespace) -> int:
-    from train.tracking import migrate, tracking_uri
-
-    migrate(tracking_uri(arguments.runs))
-    return 0
-
-
-def _record(arguments: argparse.Namespace) -> int:
-    from train.ledger import record
-
-    record(arguments.folder, arguments.runs)
     return 0
 
 

@@ -12,18 +12,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks import methods as catalogue
-from benchmarks import task as tasks
-from benchmarks.datasets import Events
-from infer import draws, events, provenance
-from infer.columns import split
-from infer.errors import BadInput, GateFailed
-from train import methods, ports, saved
-from train.classifier import Array, ClassifierSettings, train_classifier
-from train.run import Run, check_checkpoints, check_folder, enough_memory, open_device, remove_checkpoints
-from train.saved import Saved
-from train.settings import settings_from
-from train.tracking import CURSOR, JOURNAL, Record, live
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.events import task as tasks
+from sideband.benchmarks.events.tables import Events
+from sideband.benchmarks.tracking.journal import JOURNAL, Record
+from sideband.benchmarks.tracking.store import CURSOR, live
+from sideband.infer import draws, events, provenance
+from sideband.infer.columns import split
+from sideband.infer.errors import BadInput, GateFailed
+from sideband.train import methods, ports, saved
+from sideband.train.classifiers.step import Array, ClassifierSettings, train_classifier
+from sideband.train.run import Run, check_checkpoints, check_folder, enough_memory, open_device, remove_checkpoints
+from sideband.train.saved import Saved
+from sideband.train.settings import settings_from
 
 MODEL, NUMBERS, TEMPLATE = "model.pt", "fit.json", "template_torch.h5"
 OUTPUTS = (MODEL, NUMBERS, TEMPLATE, JOURNAL, CURSOR)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from infer.errors import in_one_line
+from sideband.infer.errors import in_one_line
 
 
 class Damaged(Exception):

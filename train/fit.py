@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from infer.errors import BadInput, GateFailed, in_one_line
-from train.files import Damaged, read_tensors, write_tensors
-from train.run import Progress, Run, derived_seed
-from train.settings import Count, Positive, Rate, Share
+from sideband.infer.errors import BadInput, GateFailed, in_one_line
+from sideband.train.files import Damaged, read_tensors, write_tensors
+from sideband.train.run import Progress, Run, derived_seed
+from sideband.train.settings import Count, Positive, Rate, Share
 
 VALIDATION_ROWS = 20_000
 

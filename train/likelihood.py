@@ -6,13 +6,13 @@ from typing import Annotated, Any, Protocol
 import torch
 from torch import Tensor
 
-from benchmarks.datasets import Events
-from train.fit import Batch, Player, Training, fit
-from train.nets.flow import Flow
-from train.nets.marginals import Marginals
-from train.nets.preprocessing import LogitStandardise, MassScale
-from train.run import Run
-from train.settings import Range
+from sideband.benchmarks.events.tables import Events
+from sideband.train.fit import Batch, Player, Training, fit
+from sideband.train.nets.flow import Flow
+from sideband.train.nets.marginals import Marginals
+from sideband.train.nets.preprocessing import LogitStandardise, MassScale
+from sideband.train.run import Run
+from sideband.train.settings import Range
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks import methods
-from train.nets.preprocessing import LogitStandardise
+from sideband.benchmarks import catalogue
+from sideband.train.nets.preprocessing import LogitStandardise
 
 OUTPUT = {"template": "features", "score": "score", "density": "log_density"}
 
@@ -36,7 +36,7 @@ def drawing(
 ) -> tuple[dict[str, int], str | None, int, float | None]:
     """What to ask `infer.draws.from_task` for a method's template, the task apart: inputs, source, seed, margin."""
     margin = getattr(settings, "anchor_margin", None)
-    return inputs(module, features), methods.get(method).source, seed, margin
+    return inputs(module, features), catalogue.get(method).source, seed, margin
 
 
 def fitted_ranges(module: nn.Module) -> list[tuple[float, float]] | None:

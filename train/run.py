@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 import torch
 from rich.progress import Progress as Bar
 
-from infer import events, provenance
-from infer.errors import BadInput, in_one_line
-from train.files import Damaged
-from train.tracking import Record
+from sideband.benchmarks.tracking.journal import Record
+from sideband.infer import events, provenance
+from sideband.infer.errors import BadInput, in_one_line
+from sideband.train.files import Damaged
 
 T = TypeVar("T")
 

@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks import methods as catalogue
-from benchmarks.task import Task
-from infer import events
-from infer.errors import BadInput
-from infer.metadata import is_range
-from train import methods
-from train.classifier import ClassifierSettings, StackedMLP
-from train.files import Damaged, read_tensors, write_tensors
-from train.settings import settings_from
-from train.trees import TreeEnsemble
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.events.task import Task
+from sideband.infer import events
+from sideband.infer.errors import BadInput
+from sideband.infer.metadata import is_range
+from sideband.train import methods
+from sideband.train.classifiers.step import ClassifierSettings, StackedMLP
+from sideband.train.classifiers.trees import TreeEnsemble
+from sideband.train.files import Damaged, read_tensors, write_tensors
+from sideband.train.settings import settings_from
 
 Classifier = TreeEnsemble | StackedMLP
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from infer.errors import BadInput
+from sideband.infer.errors import BadInput
 
 S = TypeVar("S")
 

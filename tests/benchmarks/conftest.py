@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import sic, task
-from benchmarks import suite as suites
-from infer import events, provenance
+from sideband.benchmarks.events import task
+from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.problems.search import draw
+from sideband.infer import events, provenance
 from tests.conftest import OWN
 
 
@@ -165,6 +167,6 @@ def unlabelled_run(toy_events: Callable[..., Path], tmp_path_factory: pytest.Tem
     suite = suites.load(folder / "own.yaml")
     for window in suite.windows():
         path = folder / "runs" / window / "observed" / "s1" / "task.h5"
-        task.make(suite.dataset(), suite.recipe(window, "observed", "s1"), path)
+        draw.make(suite.dataset(), suite.recipe(window, "observed", "s1"), path)
     finish(suite, folder / "runs", {"cathode": 1.5, "cwola": 0.5})
     return suite, folder / "runs"

@@ -3,7 +3,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from benchmarks.closure import WEIGHTS, closure
+from sideband.benchmarks.metrics.closure import WEIGHTS, closure
 
 NUMBER = 4000
 

@@ -9,11 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import datasets
-from benchmarks.datasets import DIJETS, Dataset, embed
-from benchmarks.datasets.hdf5 import DIJET_FEATURES
-from infer import events
-from infer.errors import BadInput
+from sideband.benchmarks.events import embed, sources, tables
+from sideband.benchmarks.events.hdf5 import DIJET_FEATURES
+from sideband.benchmarks.events.sources import DIJETS
+from sideband.benchmarks.events.tables import Dataset
+from sideband.infer import events
+from sideband.infer.errors import BadInput
 from tests.conftest import OWN
 
 
@@ -34,7 +35,7 @@ def test_embedded_counts_and_labels(dijets: Dataset) -> None:
 
 
 def test_embedded_files_are_small_and_say_how_they_were_made() -> None:
-    files = [DIJETS / f"{part}.h5" for part in datasets.PARTS]
+    files = [DIJETS / f"{part}.h5" for part in sources.PARTS]
     assert sum(path.stat().st_size for path in files) <= 12 * 10**6
     for path in files:
         with h5py.File(path) as file:
@@ -61,7 +62,7 @@ def test_rounding_keeps_twelve_bits() -> None:
 
 
 def test_embedded_features_can_be_chosen(dijets: Dataset) -> None:
-    found = datasets.load({"source": "dijets", "features": ["dr_jj", "m_j1"]}, Path())
+    found = sources.load({"source": "dijets", "features": ["dr_jj", "m_j1"]}, Path())
     assert found.features == ("dr_jj", "m_j1")
     np.testing.assert_array_equal(found.data.features, dijets.data.features[:, [4, 0]])
     assert found.sha256 != dijets.sha256
@@ -69,7 +70,7 @@ def test_embedded_features_can_be_chosen(dijets: Dataset) -> None:
 
 def test_own_events_without_labels(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
     path = toy_events(tmp_path / "own.h5", 300)
-    found = datasets.load(OWN, tmp_path)
+    found = sources.load(OWN, tmp_path)
     assert (found.mass, found.features) == ("m_vis", ("width", "n_tracks", "charge"))
     assert found.units == {"m_vis": "GeV", "width": "", "n_tracks": "", "charge": ""}
     assert not found.labelled
@@ -81,18 +82,18 @@ def test_own_events_without_labels(tmp_path: Path, toy_events: Callable[..., Pat
 
 def test_own_events_with_a_label_column(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
     path = toy_events(tmp_path / "own.h5", 300, 50, label="is_signal")
-    found = datasets.load(OWN | {"label": "is_signal"}, tmp_path)
+    found = sources.load(OWN | {"label": "is_signal"}, tmp_path)
     assert found.data.label is not None
     np.testing.assert_array_equal(found.data.label, events.read(path, ["is_signal"])["is_signal"])
     assert found.data.label.sum() == 50
-    assert datasets.load(OWN | {"label": None}, tmp_path).data.label is None
+    assert sources.load(OWN | {"label": None}, tmp_path).data.label is None
 
 
 def test_own_events_with_further_files(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
     for seed, (name, number) in enumerate({"own": 300, "more": 200, "mc": 100}.items()):
         toy_events(tmp_path / f"{name}.h5", number, seed=seed)
     toy_events(tmp_path / "w.h5", 0, signal=40)
-    found = datasets.load(OWN | {"signal": "w.h5", "background": "more.h5", "simulation": "mc.h5"}, tmp_path)
+    found = sources.load(OWN | {"signal": "w.h5", "background": "more.h5", "simulation": "mc.h5"}, tmp_path)
     assert found.data.label is not None
     assert (len(found.data), found.data.label.sum()) == (340, 40)
     assert found.data.label[300:].all()
@@ -103,7 +104,7 @@ def test_own_events_with_further_files(tmp_path: Path, toy_events: Callable[...,
 
 def test_a_single_feature_and_an_unnamed_unit_will_do(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
     toy_events(tmp_path / "own.h5", 300)
-    found = datasets.load(OWN | {"mass": {"column": "m_vis"}, "features": ["charge"]}, tmp_path)
+    found = sources.load(OWN | {"mass": {"column": "m_vis"}, "features": ["charge"]}, tmp_path)
     assert found.data.features.shape == (300, 1)
     assert found.units["m_vis"] == "GeV"  # as the file says
 
@@ -112,11 +113,11 @@ def test_identity_is_of_content_not_of_place(tmp_path: Path, toy_events: Callabl
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         toy_events(tmp_path / folder / "own.h5", 300)
-    one = datasets.identity(OWN, tmp_path / "a")
-    assert one == datasets.identity(OWN, tmp_path / "b")
-    assert one != datasets.identity(OWN | {"features": ["width"]}, tmp_path / "a")
+    one = sources.identity(OWN, tmp_path / "a")
+    assert one == sources.identity(OWN, tmp_path / "b")
+    assert one != sources.identity(OWN | {"features": ["width"]}, tmp_path / "a")
     toy_events(tmp_path / "b" / "own.h5", 300, seed=1)
-    assert one != datasets.identity(OWN, tmp_path / "b")
+    assert one != sources.identity(OWN, tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_wrong_sections_are_refused(
 ) -> None:
     toy_events(tmp_path / "own.h5", 300, 50, label="is_signal")
     with pytest.raises(BadInput, match=message):
-        datasets.load(OWN | change, tmp_path)
+        sources.load(OWN | change, tmp_path)
 
 
 @pytest.mark.parametrize("column", ["m_vis", "width", "is_signal"])
@@ -153,7 +154,7 @@ def test_columns_of_more_than_one_number_an_event_are_refused(
         del file[column]
         file[column] = np.ones(shape)
     with pytest.raises(BadInput, match=f"column '{column}' has shape .* must be \\[events\\], one number an event"):
-        datasets.load(OWN | {"label": "is_signal"}, tmp_path)
+        sources.load(OWN | {"label": "is_signal"}, tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"features": ["width", "label"]}, {"mass": {"column": "label"}}])
@@ -163,7 +164,7 @@ def test_the_name_of_the_truth_in_tasks_is_no_feature(
     toy_events(tmp_path / "own.h5", 300, 50, label="label")
     toy_events(tmp_path / "signal.h5", 0, 50, label="label")
     with pytest.raises(BadInput, match="'label' cannot be the mass or a feature"):
-        datasets.load(OWN | {"signal": "signal.h5"} | change, tmp_path)
+        sources.load(OWN | {"signal": "signal.h5"} | change, tmp_path)
 
 
 def test_units_stored_as_bytes_are_texts(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
@@ -171,31 +172,31 @@ def test_units_stored_as_bytes_are_texts(tmp_path: Path, toy_events: Callable[..
     with h5py.File(path, "a") as file:
         file["m_vis"].attrs["unit"] = np.bytes_(b"GeV")
         file["width"].attrs["unit"] = np.bytes_("µm".encode())
-    assert datasets.load(OWN, tmp_path).units == {"m_vis": "GeV", "width": "µm", "n_tracks": "", "charge": ""}
+    assert sources.load(OWN, tmp_path).units == {"m_vis": "GeV", "width": "µm", "n_tracks": "", "charge": ""}
     with h5py.File(path, "a") as file:
         file["m_vis"].attrs["unit"] = np.bytes_(b"TeV")
     with pytest.raises(BadInput, match="'m_vis' is in TeV, the suite says GeV"):
-        datasets.load(OWN, tmp_path)
+        sources.load(OWN, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
     (tmp_path / "own.h5").mkdir() if kind == "folder" else os.mkfifo(tmp_path / "own.h5")
     with pytest.raises(BadInput, match=f"own.h5: is a .*{kind}.*; give a file"):
-        datasets.load(OWN, tmp_path)
+        sources.load(OWN, tmp_path)
 
 
 def test_no_events_are_refused(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
     toy_events(tmp_path / "own.h5", 0)
     with pytest.raises(BadInput, match="holds no events"):
-        datasets.load(OWN, tmp_path)
+        sources.load(OWN, tmp_path)
 
 
 def test_joined_tables_keep_their_labels() -> None:
-    one = datasets.Events(np.float32([1, 2]), np.float32([[1], [2]]), np.int8([0, 1]))
-    two = datasets.Events(np.float32([3]), np.float32([[3]]))
-    assert datasets.join(one, two).label is None
-    joined = datasets.join(one, one[[1]])
+    one = tables.Events(np.float32([1, 2]), np.float32([[1], [2]]), np.int8([0, 1]))
+    two = tables.Events(np.float32([3]), np.float32([[3]]))
+    assert tables.join(one, two).label is None
+    joined = tables.join(one, one[[1]])
     assert joined.label is not None
     np.testing.assert_array_equal(joined.label, [0, 1, 1])
     np.testing.assert_array_equal(joined.mass, [1, 2, 2])

@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import describe
-from benchmarks.showers import readers, simulation
-from benchmarks.showers.geometry import VOXELS
-from infer import events
+from sideband.benchmarks.events import showers as readers
+from sideband.benchmarks.report import describe
+from sideband.benchmarks.simulate.showers import simulation
+from sideband.benchmarks.simulate.showers.geometry import VOXELS
+from sideband.infer import events
 from tests.conftest import Outcome
 
 

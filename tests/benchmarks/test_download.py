@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.datasets import download
-from infer.errors import BadInput
+from sideband.benchmarks.events import download
+from sideband.infer.errors import BadInput
 
 CONTENT = bytes(range(256)) * 4000
 NAME, RECORDS = download.FILES["data"]

@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import datasets, evaluate, task
-from benchmarks.datasets import Events
-from infer import draws, events
-from infer.errors import BadInput
+from sideband.benchmarks.events import sources, task
+from sideband.benchmarks.events.tables import Events
+from sideband.benchmarks.problems.search import draw, evaluate
+from sideband.infer import draws, events
+from sideband.infer.errors import BadInput
 
 
 def write(path: Path, **columns: Any) -> Path:
@@ -25,10 +26,10 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory, toy_events: Callable[..
     folder = tmp_path_factory.mktemp("own")
     toy_events(folder / "own.h5", 12_000)
     section = {"source": "hdf5", "data": "own.h5", "mass": {"column": "m_vis"}, "features": ["width", "charge"]}
-    dataset = datasets.load(section, folder)
-    recipe = task.Recipe((2000, 6000), (3300, 3700), None, 1)
-    task.make(dataset, recipe, folder / "main.h5")
-    task.make(dataset, replace(recipe, window=(2700, 3100), masked=(3300, 3700)), folder / "validation.h5")
+    dataset = sources.load(section, folder)
+    recipe = draw.Recipe((2000, 6000), (3300, 3700), None, 1)
+    draw.make(dataset, recipe, folder / "main.h5")
+    draw.make(dataset, replace(recipe, window=(2700, 3100), masked=(3300, 3700)), folder / "validation.h5")
     return {name: folder / f"{name}.h5" for name in ("main", "validation")}
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.excess import excess, significance
+from sideband.benchmarks.metrics.excess import excess, significance
 
 
 @pytest.mark.parametrize(("efficiency", "ratio"), [(1e-2, 4), (1e-1, 1)])

@@ -12,10 +12,10 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks import grid
-from benchmarks import suite as suites
-from infer import process
-from infer.errors import BadInput
+from sideband.benchmarks.grid import run as grid
+from sideband.benchmarks.grid import suite as suites
+from sideband.infer import process
+from sideband.infer.errors import BadInput
 from tests.conftest import OWN
 
 ROOT = Path(__file__).parents[2]
@@ -120,14 +120,14 @@ def test_watch_estimates_the_seconds_left(clock: Clock) -> None:
 OWNER = """
 import sys
 from pathlib import Path
-from benchmarks.grid import sole_owner
+from sideband.benchmarks.grid import sole_owner
 with sole_owner(Path(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.read()
 """
 STEP = """
 import sys
-from infer.process import step_of_a_run
+from sideband.infer.process import step_of_a_run
 with step_of_a_run():
     print("mine", flush=True)
     sys.stdin.read()
@@ -244,7 +244,7 @@ def test_run_goes_through_the_stages(
     monkeypatch.setattr(grid, "_snakemake", planned)
     monkeypatch.setattr(subprocess, "run", recorded)
     assert grid.run("smoke", tmp_path, number=3)[1]
-    assert calls == [("train", "check"), ("train", "migrate"), ("snakemake", "all", "3"), ("record",)]
+    assert calls == [("train", "check"), ("benchmarks", "migrate"), ("snakemake", "all", "3"), ("record",)]
     calls.clear()
     assert not grid.run("smoke", tmp_path, "export", 1)[1]
     assert calls == [("snakemake", "export", "1")]
@@ -417,9 +417,9 @@ rule export_sigma:
 COMMAND = """
 import sys
 from pathlib import Path
-from benchmarks import grid
-from benchmarks.__main__ import main
-from infer.errors import guarded
+from sideband.benchmarks import grid
+from sideband.benchmarks.__main__ import main
+from sideband.infer.errors import guarded
 grid.SNAKEFILE, grid.GRACE = Path(sys.argv.pop(1)), 1.5
 guarded(main)
 """

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import layout
-from benchmarks.datasets import DIJETS, PARTS
-from benchmarks.showers import readers, simulation
-from benchmarks.showers.geometry import VOXELS
-from infer.errors import BadInput
+from sideband.benchmarks.events import layout
+from sideband.benchmarks.events import showers as readers
+from sideband.benchmarks.events.sources import DIJETS, PARTS
+from sideband.benchmarks.simulate.showers import simulation
+from sideband.benchmarks.simulate.showers.geometry import VOXELS
+from sideband.infer.errors import BadInput
 from tests.conftest import Outcome
 
 EVENTS = 30

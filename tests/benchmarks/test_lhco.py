@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import datasets
-from benchmarks.datasets import lhco
-from infer.errors import BadInput
+from sideband.benchmarks.events import lhco, sources
+from sideband.infer.errors import BadInput
 
 # Momenta with whole-number energies: 1300 = |(500, 1200)|, 500 = |(300, 400)|, in GeV.
 HEAVY = {"px": 300.0, "py": 0.0, "pz": 400.0, "m": 1200.0, "tau1": 0.5, "tau2": 0.25, "tau3": 0.125}
@@ -67,14 +66,14 @@ def test_the_whole_data_set(tmp_path: Path) -> None:
     store(tmp_path / "more.h5", [row(HEAVY, LIGHT)] * 2)
     store(tmp_path / "herwig.h5", [row(HEAVY, LIGHT, label=0)] * 5)
     section = {"source": "lhco", "data": "features.h5", "background": "more.h5", "simulation": "herwig.h5"}
-    found = datasets.load(section, tmp_path)
+    found = sources.load(section, tmp_path)
     assert (found.mass, found.features, found.units["m_j1"]) == ("m_jj", lhco.DEFAULT, "TeV")
     assert found.data.label is not None
     assert (len(found.data), found.data.label.sum()) == (4, 1)
     assert found.background is not None
     assert found.simulation is not None
     assert (len(found.background), len(found.simulation)) == (2, 5)
-    chosen = datasets.load(section | {"features": ["tau32_j2", "m_j1"]}, tmp_path)
+    chosen = sources.load(section | {"features": ["tau32_j2", "m_j1"]}, tmp_path)
     np.testing.assert_allclose(chosen.data.features[0], [0.125 / 0.25001, 0], rtol=1e-6)
 
 
@@ -97,13 +96,13 @@ def test_other_contents_are_refused(tmp_path: Path, change: dict[str, Any], mess
     content = {name: value for name, value in content.items() if value is not None}
     store(tmp_path / "e.h5", [content])
     with pytest.raises(BadInput, match=message):
-        datasets.load({"source": "lhco", "data": "e.h5"}, tmp_path)
+        sources.load({"source": "lhco", "data": "e.h5"}, tmp_path)
 
 
 def test_unknown_features_are_refused(tmp_path: Path) -> None:
     store(tmp_path / "e.h5", [row(HEAVY, LIGHT, label=0)])
     with pytest.raises(BadInput, match="'tau43_j1' is no feature of the LHC Olympics files"):
-        datasets.load({"source": "lhco", "data": "e.h5", "features": ["tau43_j1"]}, tmp_path)
+        sources.load({"source": "lhco", "data": "e.h5", "features": ["tau43_j1"]}, tmp_path)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

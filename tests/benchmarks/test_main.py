@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import task
-from infer import events, provenance
+from sideband.benchmarks.events import task
+from sideband.infer import events, provenance
 from tests.conftest import OWN, Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -226,7 +226,7 @@ def test_cuda_asked_for_and_absent_is_refused(command: Command, tmp_path: Path) 
 
 def test_the_real_command_line_shows_no_traceback(own: Own, tmp_path: Path) -> None:
     change(tmp_path / "own.h5", width=(17, np.nan))
-    command = [sys.executable, "-m", "benchmarks", "task", str(own()), "--out", str(tmp_path / "task.h5")]
+    command = [sys.executable, "-m", "sideband.benchmarks", "task", str(own()), "--out", str(tmp_path / "task.h5")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""

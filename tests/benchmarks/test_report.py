@@ -6,9 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import figures, methods, report, style
-from benchmarks.results import gather
-from benchmarks.suite import Suite
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.grid.suite import Suite
+from sideband.benchmarks.problems.search import figures
+from sideband.benchmarks.report import page as report
+from sideband.benchmarks.report import style
+from sideband.benchmarks.report.results import gather
 from tests.conftest import Outcome
 
 Run = tuple[Suite, Path]
@@ -83,7 +86,7 @@ def test_equal_figures_are_equal_files(labelled_run: Run, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("showers", [False, True])
 def test_every_method_has_a_colour_of_its_own(showers: bool) -> None:
-    names = [name for name, entry in methods.CATALOGUE.items() if entry.showers == showers and not entry.shared]
+    names = [name for name, entry in catalogue.CATALOGUE.items() if entry.showers == showers and not entry.shared]
     assert len({str(figures.colour(name)) for name in names}) == len(names)
 
 

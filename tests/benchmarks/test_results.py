@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import closure, records, results, sic
-from benchmarks.suite import Suite
-from infer import events
-from infer.errors import BadInput
+from sideband.benchmarks.grid.suite import Suite
+from sideband.benchmarks.metrics import closure, sic
+from sideband.benchmarks.report import records, results
+from sideband.infer import events
+from sideband.infer.errors import BadInput
 
 Run = tuple[Suite, Path]
 

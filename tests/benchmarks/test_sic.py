@@ -4,7 +4,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from benchmarks import sic
+from sideband.benchmarks.metrics import sic
 
 NORMAL = NormalDist()
 

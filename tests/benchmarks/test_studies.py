@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import studies
-from benchmarks.results import Results
-from benchmarks.suite import DEFAULTS, Suite
-from infer import events
+from sideband.benchmarks.grid.suite import DEFAULTS, Suite
+from sideband.benchmarks.report import studies
+from sideband.benchmarks.report.results import Results
+from sideband.infer import events
 
 WINDOWS = [[3.1, 3.5], [3.2, 3.6], [3.3, 3.7], [3.4, 3.8]]
 

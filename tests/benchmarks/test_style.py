@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import style
-from infer.errors import BadInput
+from sideband.benchmarks.report import style
+from sideband.infer.errors import BadInput
 
 
 def figure(text: str = "mass") -> Figure:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import datasets
-from benchmarks import suite as suites
-from benchmarks.datasets.hdf5 import DIJET_FEATURES
-from infer.errors import BadInput
+from sideband.benchmarks.events import sources
+from sideband.benchmarks.events.hdf5 import DIJET_FEATURES
+from sideband.benchmarks.grid import suite as suites
+from sideband.infer.errors import BadInput
 from tests.conftest import OWN
 
 SHIPPED = suites.SUITES
@@ -135,10 +135,10 @@ def test_the_digest_of_showers_in_files_follows_their_content(tmp_path: Path) ->
         (tmp_path / folder).mkdir()
         for name in ("g.h5", "t.h5", "5.h5"):
             (tmp_path / folder / name).write_text(content)
-        digests.append(datasets.identity(section, tmp_path / folder))
+        digests.append(sources.identity(section, tmp_path / folder))
     heavier = {**section, "decays": [{"file": "5.h5", "mass": 4, "lifetime": 1}]}
     assert digests[0] == digests[1] != digests[2]
-    assert datasets.identity(heavier, tmp_path / "one") != digests[0]
+    assert sources.identity(heavier, tmp_path / "one") != digests[0]
 
 
 def test_defaults_and_names(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import task
-from benchmarks.datasets import Dataset, Events
-from infer import events
-from infer.errors import BadInput
+from sideband.benchmarks.events import task
+from sideband.benchmarks.events.tables import Dataset, Events
+from sideband.benchmarks.problems.search import draw
+from sideband.infer import events
+from sideband.infer.errors import BadInput
 from tests.benchmarks.changes import doubled, replaced, said, widened
 
 RANGE, WINDOW = (2.0, 6.0), (3.3, 3.7)
@@ -49,7 +50,7 @@ def toy(background: int = 20_000, signal: int = 2000, further: int | None = 5000
     return Dataset("m", ("number", "x"), units, data, extra, simulation, "toys", "digest")
 
 
-RECIPE = task.Recipe(RANGE, WINDOW, injection=300, seed=1)
+RECIPE = draw.Recipe(RANGE, WINDOW, injection=300, seed=1)
 
 
 def numbers(path: Path, group: str) -> set[int]:
@@ -61,7 +62,7 @@ def test_groups_share_no_event(tmp_path: Path, further: int | None) -> None:
     dataset, path = toy(further=further), tmp_path / "task.h5"
     seen: dict[str, set[int]] = {"data": set(), "simulation": set(), "reference": set(), "test": set()}
     for seed in (1, 2, 3):  # nor do they over the seeds of a grid
-        task.make(dataset, replace(RECIPE, seed=seed), path)
+        draw.make(dataset, replace(RECIPE, seed=seed), path)
         for group, found in seen.items():
             rows = numbers(path, group)
             assert len(rows) == len(events.read(path, ["m"], group)["m"])  # no event twice
@@ -83,7 +84,7 @@ def test_a_split_gives_each_event_to_one_part() -> None:
 @pytest.mark.parametrize("injection", [0, 1, 300])
 def test_injection_is_exact_and_its_truth_apart(tmp_path: Path, injection: int) -> None:
     dataset, path = toy(), tmp_path / "task.h5"
-    task.make(dataset, replace(RECIPE, injection=injection), path)
+    draw.make(dataset, replace(RECIPE, injection=injection), path)
     label = events.read(path, ["label"], "truth")["label"]
     assert label.sum() == injection
     injected = events.read(path, ["number"], "data")["number"][label == 1]
@@ -105,7 +106,7 @@ def test_injection_is_exact_and_its_truth_apart(tmp_path: Path, injection: int) 
 
 
 def test_order_tells_nothing_of_the_truth(tmp_path: Path) -> None:
-    task.make(toy(), RECIPE, tmp_path / "task.h5")
+    draw.make(toy(), RECIPE, tmp_path / "task.h5")
     places = np.flatnonzero(events.read(tmp_path / "task.h5", ["label"], "truth")["label"])
     total = len(events.read(tmp_path / "task.h5", ["m"], "data")["m"])
     assert abs(places.mean() / total - 0.5) < 5 / np.sqrt(12 * 300)
@@ -113,7 +114,7 @@ def test_order_tells_nothing_of_the_truth(tmp_path: Path) -> None:
 
 def test_a_seed_gives_the_same_bytes_and_another_seed_another_draw(tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("again", 1), ("two", 2)):
-        task.make(toy(), replace(RECIPE, seed=seed, data_events=10_000), tmp_path / f"{name}.h5")
+        draw.make(toy(), replace(RECIPE, seed=seed, data_events=10_000), tmp_path / f"{name}.h5")
     one, again, two = (tmp_path / f"{name}.h5" for name in ("one", "again", "two"))
     assert one.read_bytes() == again.read_bytes()
     signal = [
@@ -128,7 +129,7 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_another_draw(tmp_path: Pat
 
 def test_cuts_of_range_and_window(tmp_path: Path) -> None:
     path = tmp_path / "task.h5"
-    task.make(toy(), RECIPE, path)
+    draw.make(toy(), RECIPE, path)
     for group, (low, high) in {"data": RANGE, "simulation": RANGE, "reference": WINDOW, "test": WINDOW}.items():
         mass = events.read(path, ["m"], group)["m"]
         assert low < mass.min() < mass.max() < high
@@ -138,7 +139,7 @@ def test_cuts_of_range_and_window(tmp_path: Path) -> None:
 
 def test_target_masses_are_the_window_s_own_each_four_times(tmp_path: Path) -> None:
     path = tmp_path / "task.h5"
-    task.make(toy(), RECIPE, path)
+    draw.make(toy(), RECIPE, path)
     mass = events.read(path, ["m"], "data")["m"]
     inside = mass[events.in_window(mass, WINDOW)]
     with h5py.File(path) as file:
@@ -151,7 +152,7 @@ def test_target_masses_are_the_window_s_own_each_four_times(tmp_path: Path) -> N
 
 def test_a_validation_window_leaves_the_signal_region_out(tmp_path: Path) -> None:
     path = tmp_path / "task.h5"
-    task.make(toy(labelled=False, further=None), task.Recipe(RANGE, (2.8, 3.1), None, 1, masked=WINDOW), path)
+    draw.make(toy(labelled=False, further=None), draw.Recipe(RANGE, (2.8, 3.1), None, 1, masked=WINDOW), path)
     read = task.read(path)
     data = read.events("data")
     assert read.attributes["validation"] is True
@@ -165,7 +166,7 @@ def test_a_validation_window_leaves_the_signal_region_out(tmp_path: Path) -> Non
 
 def test_data_events_are_drawn_before_the_cuts(tmp_path: Path) -> None:
     dataset, path = toy(), tmp_path / "task.h5"
-    task.make(dataset, replace(RECIPE, data_events=8000, injection=0), path)
+    draw.make(dataset, replace(RECIPE, data_events=8000, injection=0), path)
     mass = dataset.data.mass[dataset.data.label == 0]
     share = ((mass > RANGE[0]) & (mass < RANGE[1])).mean()
     found = len(numbers(path, "data"))
@@ -193,18 +194,18 @@ def test_data_events_are_drawn_before_the_cuts(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        task.make(toy(), replace(RECIPE, **change), tmp_path / "task.h5")
+        draw.make(toy(), replace(RECIPE, **change), tmp_path / "task.h5")
     assert not list(tmp_path.iterdir())
 
 
 def test_no_signal_goes_into_events_without_labels(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="these events have no labels"):
-        task.make(toy(labelled=False), RECIPE, tmp_path / "task.h5")
+        draw.make(toy(labelled=False), RECIPE, tmp_path / "task.h5")
 
 
 def test_labelled_events_without_an_injection_are_taken_as_they_are(tmp_path: Path) -> None:
     dataset, path = toy(further=None), tmp_path / "task.h5"
-    task.make(dataset, replace(RECIPE, injection=None), path)
+    draw.make(dataset, replace(RECIPE, injection=None), path)
     assert not task.read(path).labelled
     low, high = RANGE
     assert len(numbers(path, "data")) == ((dataset.data.mass > low) & (dataset.data.mass < high)).sum()
@@ -212,7 +213,7 @@ def test_labelled_events_without_an_injection_are_taken_as_they_are(tmp_path: Pa
 
 def test_read_back(tmp_path: Path) -> None:
     path = tmp_path / "task.h5"
-    task.make(toy(), RECIPE, path)
+    draw.make(toy(), RECIPE, path)
     read = task.read(path)
     assert (read.mass, read.features, read.window, read.mass_range) == ("m", {"number": 1, "x": 1}, WINDOW, RANGE)
     assert read.units == {"m": "TeV", "number": "", "x": ""}
@@ -277,7 +278,7 @@ CHANGED: list[tuple[Callable[[h5py.File], Any], str]] = [
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("drawn") / "task.h5"
-    task.make(toy(), RECIPE, path)
+    draw.make(toy(), RECIPE, path)
     return path
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import suite
-from export.cell import export_cell
-from train.cell import fit_cell
+from sideband.benchmarks.grid import suite
+from sideband.export.cell import export_cell
+from sideband.train.cell import fit_cell
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks import task
-from export import graph
-from export.cell import Part, describe
-from infer import events, model
-from infer.model import Model
+from sideband.benchmarks.events import task
+from sideband.export import graph
+from sideband.export.cell import Part, describe
+from sideband.infer import events, model
+from sideband.infer.model import Model
+from sideband.train import ports, saved
+from sideband.train.cell import fit_cell
 from tests.train.test_files import largest_file
-from train import ports, saved
-from train.cell import fit_cell
 
 STEMS = ("template", "score", "fold0", "fold1")
 

@@ -6,7 +6,7 @@ import onnx
 import pytest
 import torch
 
-from infer.provenance import cores
+from sideband.infer.provenance import cores
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from export.gates import BATCHES, TOLERANCE, check_graph, check_parity, tolerances
-from infer.errors import GateFailed
+from sideband.export.gates import BATCHES, TOLERANCE, check_graph, check_parity, tolerances
+from sideband.infer.errors import GateFailed
 
 PATH = Path("template.onnx")
 

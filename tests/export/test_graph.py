@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
-from export import graph
-from export.gates import check_graph
-from train import ports
-from train.methods import drapes, sigma
-from train.nets.autoregressive import summed
-from train.nets.diffusion import Denoiser, ladder
-from train.nets.flow import StackedLinear
-from train.nets.velocity import FlowMatching, NetSettings
-from train.trees import TreeEnsemble
+from sideband.export import graph
+from sideband.export.gates import check_graph
+from sideband.train import ports
+from sideband.train.classifiers.trees import TreeEnsemble
+from sideband.train.methods.search import drapes, sigma
+from sideband.train.nets.autoregressive import summed
+from sideband.train.nets.diffusion import Denoiser, ladder
+from sideband.train.nets.flow import StackedLinear
+from sideband.train.nets.velocity import FlowMatching, NetSettings
 
 Array = NDArray[np.float32]
 

@@ -6,13 +6,13 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import suite
-from benchmarks.showers.geometry import VOXELS
-from export import gates
-from export.cell import export_cell
-from infer import events, model, score, template, throughput
-from infer.model import Model
-from train.cell import fit_cell
+from sideband.benchmarks.grid import suite
+from sideband.benchmarks.simulate.showers.geometry import VOXELS
+from sideband.export import gates
+from sideband.export.cell import export_cell
+from sideband.infer import events, model, score, template, throughput
+from sideband.infer.model import Model
+from sideband.train.cell import fit_cell
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.errors import guarded
+from sideband.infer.errors import guarded
 from tests.fuzz import kinds
 from tests.fuzz.verdict import Case, Ran, Verdict, judge, snapshot
 
@@ -64,7 +64,7 @@ def _command(case: Case, ends: Sequence[tuple[int, int]]) -> Ran:
         resource.setrlimit(limit, (value, resource.RLIM_INFINITY))
     start, status = time.monotonic(), 0
     try:
-        guarded(importlib.import_module(f"{package}.__main__").main)
+        guarded(importlib.import_module(f"sideband.{package}.__main__").main)
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 0
     except BaseException:

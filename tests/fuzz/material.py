@@ -16,12 +16,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from benchmarks import suite as suites
-from infer import events
-from infer.errors import guarded
-from infer.model import Model
-from infer.score import score
-from infer.template import generate
+from sideband.benchmarks.grid import suite as suites
+from sideband.infer import events
+from sideband.infer.errors import guarded
+from sideband.infer.model import Model
+from sideband.infer.score import score
+from sideband.infer.template import generate
 from tests.infer import graphs
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ def make_heavy(root: Path) -> None:
 
 def _die_at_second_member() -> None:
     """Let a fit of trees end as by SIGKILL, after it has saved the first member of its ensemble."""
-    from train.trees import TreeEnsemble
+    from sideband.train.classifiers.trees import TreeEnsemble
 
     save = TreeEnsemble.save
 
@@ -155,7 +155,7 @@ def called(package: str, *arguments: str) -> None:
     sys.argv = [package, *arguments]
     try:
         with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
-            guarded(importlib.import_module(f"{package}.__main__").main)
+            guarded(importlib.import_module(f"sideband.{package}.__main__").main)
     except SystemExit as left:
         if left.code:
             raise RuntimeError(f"python -m {package} {' '.join(arguments)}: status {left.code}") from left

@@ -30,9 +30,9 @@ def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 KILLED = """
 import os, signal
-from infer.model import Model
-from infer.score import score
-from infer.template import generate
+from sideband.infer.model import Model
+from sideband.infer.score import score
+from sideband.infer.template import generate
 
 model, calls = Model({model!r}), 0
 run = model.run

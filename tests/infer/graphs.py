@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from infer.model import STRUCTURED
+from sideband.infer.model import STRUCTURED
 
 Port = dict[str, list[str]]
 

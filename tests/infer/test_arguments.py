@@ -2,8 +2,8 @@ import argparse
 
 import pytest
 
-from infer.arguments import Parser, number, whole
-from infer.errors import BadInput
+from sideband.infer.arguments import Parser, number, whole
+from sideband.infer.errors import BadInput
 
 
 @pytest.fixture

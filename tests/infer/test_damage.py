@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from infer import damage, events
-from infer.errors import BadInput
+from sideband.infer import damage, events
+from sideband.infer.errors import BadInput
 
 MATMUL = Path(events.__file__).with_name("matmul.onnx")
 

@@ -5,8 +5,8 @@ import h5py
 import numpy as np
 import pytest
 
-from infer import draws, events
-from infer.errors import BadInput
+from sideband.infer import draws, events
+from sideband.infer.errors import BadInput
 from tests.infer.conftest import MASSES, WINDOW
 
 INPUTS = {"noise": 3, "condition": 1, "source": 2, "source_condition": 1}

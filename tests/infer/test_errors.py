@@ -1,6 +1,6 @@
 import pytest
 
-from infer.errors import BadInput, GateFailed, guarded
+from sideband.infer.errors import BadInput, GateFailed, guarded
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from infer import events
-from infer.errors import BadInput
+from sideband.infer import events
+from sideband.infer.errors import BadInput
 
 
 def store(path: Path, **columns: object) -> Path:
@@ -289,7 +289,7 @@ def test_two_writers_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFi
 
 HOLDER = """
 import sys
-from infer import events
+from sideband.infer import events
 with events.sole_writer(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

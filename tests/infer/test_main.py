@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from infer import events
+from sideband.infer import events
 from tests.conftest import Outcome
 from tests.infer import graphs
 from tests.infer.conftest import MASSES
@@ -94,7 +94,7 @@ import numpy, onnxruntime
 def names():
     return {name.partition(".")[0] for name in sys.modules}
 before = names()
-from infer.__main__ import main
+from sideband.infer.__main__ import main
 sys.argv = ["infer", "check", sys.argv[1]]
 assert main() == 0
 print(*names() - before - sys.stdlib_module_names)
@@ -112,7 +112,7 @@ def test_check_needs_numpy_and_onnxruntime_alone(score: Path) -> None:
 def test_a_command_killed_at_any_moment_goes_on(template: Path, toy_task: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out.h5", tmp_path / "whole.h5"
     count = 2_000_000
-    arguments = [sys.executable, "-m", "infer", "template", str(template), "--task", str(toy_task)]
+    arguments = [sys.executable, "-m", "sideband.infer", "template", str(template), "--task", str(toy_task)]
     arguments += ["--count", str(count), "--out"]
     done_path = tmp_path / ".out.h5.done"
     with subprocess.Popen([*arguments, str(out)], cwd=ROOT, stdout=subprocess.DEVNULL) as process:
@@ -204,7 +204,7 @@ def test_nothing_is_kept_in_the_home_folder_for_anybody(score: Path, tmp_path: P
     home.mkdir()
     telling = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME"}
     environment = {name: value for name, value in os.environ.items() if name not in telling}
-    command = [sys.executable, "-m", "infer", "describe", str(score)]
+    command = [sys.executable, "-m", "sideband.infer", "describe", str(score)]
     subprocess.run(command, cwd=ROOT, env=environment | {"HOME": str(home)}, stdout=subprocess.DEVNULL, check=True)
     assert not list(home.rglob("*"))
 

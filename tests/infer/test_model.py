@@ -6,9 +6,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from infer import model
-from infer.errors import BadInput
-from infer.model import Model, Port
+from sideband.infer import model
+from sideband.infer.errors import BadInput
+from sideband.infer.model import Model, Port
 from tests.infer import graphs
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infer import events
-from infer.errors import BadInput
+from sideband.infer import events
+from sideband.infer.errors import BadInput
 from tests.conftest import Outcome
 from tests.infer import graphs
 

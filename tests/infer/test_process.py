@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from infer import process
+from sideband.infer import process
 
 ROOT = Path(__file__).parents[2]
 STEP = """
 import signal, sys
-from infer.errors import guarded
+from sideband.infer.errors import guarded
 for each in (signal.SIGINT, signal.SIGHUP):  # which nohup, or a shell's background, ignores
     signal.signal(each, signal.SIG_DFL)
 def main():

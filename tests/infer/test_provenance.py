@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from infer import provenance
+from sideband.infer import provenance
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import h5py
 import onnx
 import pytest
 
-from infer import events, purpose, score, template
-from infer.errors import BadInput
-from infer.model import Model
+from sideband.infer import events, purpose, score, template
+from sideband.infer.errors import BadInput
+from sideband.infer.model import Model
 from tests.conftest import Outcome
 from tests.infer import graphs
 from tests.infer.conftest import MASSES

@@ -5,10 +5,10 @@ import h5py
 import numpy as np
 import pytest
 
-from infer import events
-from infer.errors import BadInput
-from infer.model import Model
-from infer.score import score
+from sideband.infer import events
+from sideband.infer.errors import BadInput
+from sideband.infer.model import Model
+from sideband.infer.score import score
 from tests.infer import graphs
 from tests.infer.conftest import EVENTS, kill
 

@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from infer import draws, events, template
-from infer.errors import BadInput, GateFailed
-from infer.model import Model
+from sideband.infer import draws, events, template
+from sideband.infer.errors import BadInput, GateFailed
+from sideband.infer.model import Model
 from tests.infer import graphs
 from tests.infer.conftest import MASSES, WINDOW, kill
 

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from infer import throughput
-from infer.errors import BadInput
+from sideband.infer import throughput
+from sideband.infer.errors import BadInput
 from tests.infer import graphs
 
 SMALL = {"batches": [50, 1000], "threads": [1, 2], "repeats": 3, "seconds": 0.01, "file_events": 2000}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import suite as suites
-from benchmarks.suite import Suite
+from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.suite import Suite
 from tests.conftest import ToyEvents
 
 # A suite as somebody with own events would write it, cut down until it takes seconds.
@@ -51,7 +51,7 @@ class Ran:
 
 def command(suite: str | Path, runs: Path) -> list[str]:
     """The command line of a run."""
-    return [sys.executable, "-m", "benchmarks", "run", str(suite), "--runs", str(runs), "--cores", "2"]
+    return [sys.executable, "-m", "sideband.benchmarks", "run", str(suite), "--runs", str(runs), "--cores", "2"]
 
 
 def environment() -> dict[str, str]:

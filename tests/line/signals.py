@@ -28,7 +28,7 @@ import onnx
 import psutil
 import torch
 
-from infer import events, process
+from sideband.infer import events, process
 from tests.line.conftest import command, environment
 from tests.train.fits import same
 

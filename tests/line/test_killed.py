@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import methods, task
-from benchmarks.evaluate import evaluate
-from export.cell import export_cell
-from infer import events
-from infer.model import Model
-from infer.score import score
-from infer.template import generate
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.problems.search import draw
+from sideband.benchmarks.problems.search.evaluate import evaluate
+from sideband.export.cell import export_cell
+from sideband.infer import events
+from sideband.infer.model import Model
+from sideband.infer.score import score
+from sideband.infer.template import generate
+from sideband.train.cell import fit_cell
 from tests.line.conftest import Ran
 from tests.train.fits import same
-from train.cell import fit_cell
 
 PLACE = Path("3300-3700/n100/s1")
 
@@ -27,9 +28,9 @@ PLACE = Path("3300-3700/n100/s1")
 def unbroken(killed: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cells of the suite made anew, step by step."""
     folder, suite = tmp_path_factory.mktemp("unbroken"), killed.suite
-    task.make(suite.dataset(), suite.recipe("3300-3700", "n100", "s1"), folder / "task.h5")
+    draw.make(suite.dataset(), suite.recipe("3300-3700", "n100", "s1"), folder / "task.h5")
     for name in ("sideband", "cathode", "cwola"):
-        needs = {need: folder / need / "model.pt" for need in methods.get(name).needs}
+        needs = {need: folder / need / "model.pt" for need in catalogue.get(name).needs}
         out = folder / name
         fit_cell(name, folder / "task.h5", out, suite.settings(name), suite["classifier"], needs, suite.folds)
         if name == "sideband":

@@ -48,7 +48,7 @@ def test_the_report_says_why_the_rest_is_missing(unlabelled: Ran) -> None:
 
 
 def test_the_validation_window_never_sees_the_signal_region(unlabelled: Ran) -> None:
-    from benchmarks import task
+    from sideband.benchmarks.events import task
 
     the_task = task.read(unlabelled.folder / VALIDATION / "observed" / "s1" / "task.h5")
     mass = the_task.events("data").mass

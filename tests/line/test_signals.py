@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import suite as suites
-from benchmarks import task
+from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.problems.search import draw
+from sideband.train.cell import fit_cell
 from tests.conftest import ToyEvents
 from tests.line.conftest import EVENTS, OWN
 from tests.line.signals import SIGNALS, Started, differences, moment
-from train.cell import fit_cell
 
 STORE = {"MLFLOW_TRACKING_URI": "file:///nowhere"}  # nothing is sent anywhere before the last stage
 PLACE = "3300-3700/observed/s1"
@@ -34,7 +34,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, toy_events: ToyEvents)
 
 def test_the_same_command_goes_on_to_the_same_numbers(interrupted: Started, tmp_path: Path) -> None:
     suite, unbroken = suites.load(interrupted.folder / "suite.json"), tmp_path / PLACE
-    task.make(suite.dataset(), suite.recipe(*PLACE.split("/")), unbroken / "task.h5")
+    draw.make(suite.dataset(), suite.recipe(*PLACE.split("/")), unbroken / "task.h5")
     fit_cell("cwola", unbroken / "task.h5", unbroken / "cwola", suite.settings("cwola"), suite["classifier"], {}, 0)
     assert differences(interrupted.folder, tmp_path) == []
     assert (interrupted.folder / PLACE / "cwola" / "model.pt").exists()

@@ -15,15 +15,19 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import grid, methods, task
-from benchmarks import suite as suites
-from benchmarks.methods import CATALOGUE
-from export import gates
-from export.cell import example, parts
-from infer import draws, events, model, template
-from infer.model import Model
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.catalogue import CATALOGUE
+from sideband.benchmarks.events import task
+from sideband.benchmarks.grid import run as grid
+from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.problems.search import draw
+from sideband.benchmarks.tracking import store as tracking
+from sideband.export import gates
+from sideband.export.cell import example, parts
+from sideband.infer import draws, events, model, template
+from sideband.infer.model import Model
+from sideband.train import ports, saved
 from tests.line.conftest import LEFT_OUT, Ran, run
-from train import ports, saved, tracking
 
 PLACE = "3.3-3.7/n300/s1"
 WHOLE = [name for name, entry in CATALOGUE.items() if not (entry.shared or entry.variant or entry.showers)]
@@ -217,7 +221,7 @@ def test_the_report_is_one_page_that_fetches_nothing(smoke: Ran) -> None:
     style = "".join(re.findall(r"<style[^>]*>(.*?)</style>", page, re.DOTALL))
     assert "@import" not in style
     assert not [url for url in re.findall(r"url\(([^)]*)\)", style) if not url.strip("'\"").startswith("data:")]
-    for entry in (*CATALOGUE.values(), *methods.ABSENT.values()):
+    for entry in (*CATALOGUE.values(), *catalogue.ABSENT.values()):
         assert entry.shared or (entry.title in page) != entry.showers
     for stem in ("headline", "sic_3.3-3.7", "closure_3.3-3.7", "throughput", "cost"):
         for kind in ("png", "svg"):
@@ -261,7 +265,7 @@ def test_one_file_of_sigma_serves_every_window(smoke: Ran, tmp_path: Path) -> No
     """On the task of another window, with that window's anchors, it gives what the module gives there."""
     folder, other, out = smoke.folder / PLACE / "sigma", tmp_path / "task.h5", tmp_path / "template.h5"
     recipe = replace(smoke.suite.recipe("3.3-3.7", "n300", "s1"), window=(2.8, 3.1))
-    task.make(smoke.suite.dataset(), recipe, other)
+    draw.make(smoke.suite.dataset(), recipe, other)
     opened, fit = Model(folder / "template.onnx"), saved.load(folder / "model.pt")
     assert opened.metadata["scope"] == "all"
     template.generate(opened, other, out, 1500)

@@ -5,10 +5,11 @@ import h5py
 import pytest
 import torch
 
-from benchmarks import methods, suite
-from train.cell import fit_cell
-from train.run import Run
-from train.tracking import Record
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.grid import suite
+from sideband.benchmarks.tracking.journal import Record
+from sideband.train.cell import fit_cell
+from sideband.train.run import Run
 
 CELL = {
     "suite": "test",
@@ -50,9 +51,9 @@ def fit_of() -> FitOf:
     suites = {False: suite.load("smoke"), True: suite.load("smoke_showers")}
 
     def fit(method: str, task: Path, out: Path) -> Path:
-        needs = {name: fit(name, task, out) for name in methods.get(method).needs}
+        needs = {name: fit(name, task, out) for name in catalogue.get(method).needs}
         if not (out / method / "model.pt").exists():
-            smoke = suites[methods.get(method).showers]
+            smoke = suites[catalogue.get(method).showers]
             folds = 0 if smoke.showers else 2
             fit_cell(method, task, out / method, smoke.settings(method), smoke["classifier"], needs, folds)
         return out / method / "model.pt"

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from train.nets.autoregressive import AutoregressiveFlow, AutoregressiveSettings, Block
+from sideband.train.nets.autoregressive import AutoregressiveFlow, AutoregressiveSettings, Block
 
 SETTINGS = AutoregressiveSettings(blocks=2, hidden=24, bins=5, bound=6.0, least=1e-3)
 ORDERS = [[3, 1, 0, 4, 2], [2, 4, 0, 1, 3]]

@@ -13,17 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import task as tasks
-from benchmarks.datasets import Dataset
-from infer.errors import BadInput, GateFailed
+from sideband.benchmarks.events import task as tasks
+from sideband.benchmarks.events.tables import Dataset
+from sideband.benchmarks.tracking.journal import JOURNAL
+from sideband.infer.errors import BadInput, GateFailed
+from sideband.train import cell, saved
+from sideband.train.cell import fit_cell
+from sideband.train.methods import Fitted
+from sideband.train.methods.search import cwola
+from sideband.train.methods.shared import sideband
 from tests.conftest import Outcome
 from tests.train.conftest import FitOf
 from tests.train.fits import same
 from tests.train.test_files import largest_file
-from train import cell, saved
-from train.cell import fit_cell
-from train.methods import Fitted, cwola, sideband
-from train.tracking import JOURNAL
 
 SUITE = """
 about: small

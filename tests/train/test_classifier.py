@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
-from infer.errors import BadInput, GateFailed
+from sideband.infer.errors import BadInput, GateFailed
+from sideband.train.classifiers.step import ClassifierSettings, StackedMLP, train_classifier
+from sideband.train.classifiers.trees import TreeEnsemble
+from sideband.train.files import Damaged
+from sideband.train.fit import Training
+from sideband.train.run import derived_seed
 from tests.train.conftest import NewRun
-from train.classifier import ClassifierSettings, StackedMLP, train_classifier
-from train.files import Damaged
-from train.fit import Training
-from train.run import derived_seed
-from train.trees import TreeEnsemble
 
 TREES = ClassifierSettings(members=3, iterations=15, bins=31)
 MLPS = ClassifierSettings(

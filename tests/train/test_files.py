@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.files import Damaged, read_arrays, read_tensors, write_tensors
+from sideband.train.files import Damaged, read_arrays, read_tensors, write_tensors
 
 
 @contextmanager

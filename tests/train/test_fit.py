@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.suite import load
-from infer.errors import BadInput, GateFailed
+from sideband.benchmarks.grid.suite import load
+from sideband.infer.errors import BadInput, GateFailed
+from sideband.train.cell import fit_cell
+from sideband.train.fit import Batch, Player, Training, _clip, fit, schedule
+from sideband.train.nets.flow import Flow, FlowSettings
+from sideband.train.run import Run
 from tests.train.conftest import NewRun
 from tests.train.fits import same
-from train.cell import fit_cell
-from train.fit import Batch, Player, Training, _clip, fit, schedule
-from train.nets.flow import Flow, FlowSettings
-from train.run import Run
 
 # One step an epoch, every event in it, no averaging.
 STEP = Training(epochs=50, batch=8, learning_rate=0.1, validation=0.5, patience=3, ema=0.0, clip=1e9)
@@ -325,7 +325,7 @@ def test_kill_9_at_any_moment_changes_nothing(small_task: Path, tmp_path: Path) 
 
     def command(out: Path) -> list[str]:
         given = ["--suite", str(suite), "--task", str(small_task), "--out", str(out), "--log", "later"]
-        return [sys.executable, "-m", "train", "fit", "transit", *given, "--checkpoint-seconds", "0"]
+        return [sys.executable, "-m", "sideband.train", "fit", "transit", *given, "--checkpoint-seconds", "0"]
 
     the_suite = load(suite)
     fit_cell("transit", small_task, tmp_path / "whole", the_suite.settings("transit"), the_suite["classifier"], {}, 2)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.fit import Training
-from train.likelihood import fit_flow, log_density
-from train.nets.flow import (
+from sideband.train.fit import Training
+from sideband.train.likelihood import fit_flow, log_density
+from sideband.train.nets.flow import (
     ConditionalDensity,
     DensityRatio,
     Flow,

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import datasets, task
-from benchmarks.methods import CATALOGUE
-from infer import events
-from infer.errors import BadInput
+from sideband.benchmarks.catalogue import CATALOGUE
+from sideband.benchmarks.events import tables, task
+from sideband.benchmarks.problems.search import draw
+from sideband.infer import events
+from sideband.infer.errors import BadInput
+from sideband.train import methods, ports, saved
+from sideband.train.cell import fit_cell
+from sideband.train.classifiers.trees import TreeEnsemble
+from sideband.train.fit import Training
+from sideband.train.methods.search import cwola, iad, ranode, supervised, transit
+from sideband.train.nets.flow import ConditionalDensity, FlowSettings
 from tests.train.conftest import FitOf, NewRun, without_truth
 from tests.train.fits import same
-from train import methods, ports, saved
-from train.cell import fit_cell
-from train.fit import Training
-from train.methods import cwola, iad, ranode, supervised, transit
-from train.nets.flow import ConditionalDensity, FlowSettings
-from train.trees import TreeEnsemble
 
 METHODS = [name for name, entry in CATALOGUE.items() if not entry.shared]
 
@@ -213,9 +214,9 @@ def toy_task(background: ConditionalDensity, signal: int, path: Path) -> task.Ta
     coordinates[24_000:] = random.normal((1.5, -1.5), 0.25, (signal, 2))
     features = background.preprocess.inverse(torch.from_numpy(coordinates.T).float()).T.numpy()
     units = {"m": "TeV", "x": "", "y": ""}
-    table = datasets.Events(mass.astype(np.float32), np.ascontiguousarray(features), None)
-    made = datasets.Dataset("m", ("x", "y"), units, table, None, None, "toy", "0" * 64)
-    task.make(made, task.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), path)
+    table = tables.Events(mass.astype(np.float32), np.ascontiguousarray(features), None)
+    made = tables.Dataset("m", ("x", "y"), units, table, None, None, "toy", "0" * 64)
+    draw.make(made, draw.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), path)
     return task.read(path)
 
 
@@ -247,10 +248,10 @@ def test_transit_moves_a_feature_that_follows_the_mass(new_run: NewRun, tmp_path
     mass = random.uniform(2, 5, 12_000)
     own = random.normal(size=(12_000, 2)) * [0.3, 1.0]
     features = np.stack([mass + own[:, 0], own[:, 1]], 1).astype(np.float32)
-    table = datasets.Events(mass.astype(np.float32), features, None)
+    table = tables.Events(mass.astype(np.float32), features, None)
     units = {"m": "TeV", "x": "TeV", "y": ""}
-    made = datasets.Dataset("m", ("x", "y"), units, table, None, None, "toy", "0" * 64)
-    task.make(made, task.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), tmp_path / "task.h5")
+    made = tables.Dataset("m", ("x", "y"), units, table, None, None, "toy", "0" * 64)
+    draw.make(made, draw.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), tmp_path / "task.h5")
     settings = transit.Settings(
         hidden=32,
         critic_hidden=32,

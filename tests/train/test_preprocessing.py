@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from train.nets.preprocessing import Gaussianise, LogitStandardise, MassScale
+from sideband.train.nets.preprocessing import Gaussianise, LogitStandardise, MassScale
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from infer.errors import BadInput
+from sideband.infer.errors import BadInput
+from sideband.train.files import Damaged
+from sideband.train.run import check_checkpoints, check_folder, enough_memory, remove_checkpoints
 from tests.train.conftest import NewRun
-from train.files import Damaged
-from train.run import check_checkpoints, check_folder, enough_memory, remove_checkpoints
 
 
 @pytest.mark.parametrize("place", ["new", "new/and/deep", "."])

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import task as tasks
-from infer.errors import BadInput
+from sideband.benchmarks.events import task as tasks
+from sideband.infer.errors import BadInput
+from sideband.train import saved
+from sideband.train.classifiers.step import ClassifierSettings, train_classifier
+from sideband.train.fit import Training
+from sideband.train.run import derived_seed, open_device
 from tests.train.conftest import FitOf, NewRun
 from tests.train.fits import same
-from train import saved
-from train.classifier import ClassifierSettings, train_classifier
-from train.fit import Training
-from train.run import derived_seed, open_device
 
 
 def test_a_fit_opens_as_it_was_saved(fit_of: FitOf, small_task: Path, tmp_path: Path) -> None:

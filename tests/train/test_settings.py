@@ -9,14 +9,14 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from benchmarks import suite as suites
-from benchmarks.methods import CATALOGUE
-from infer.errors import BadInput
-from train import methods
-from train.classifier import ClassifierSettings
-from train.fit import Training
-from train.methods import ranode, transit
-from train.settings import Count, Rate, Share, Width, number, settings_from
+from sideband.benchmarks.catalogue import CATALOGUE
+from sideband.benchmarks.grid import suite as suites
+from sideband.infer.errors import BadInput
+from sideband.train import methods
+from sideband.train.classifiers.step import ClassifierSettings
+from sideband.train.fit import Training
+from sideband.train.methods.search import ranode, transit
+from sideband.train.settings import Count, Rate, Share, Width, number, settings_from
 
 SUITES = {path.stem: yaml.safe_load(path.read_text()) for path in suites.SUITES.glob("*.yaml")}
 KINDS = {name: methods.load(name).Settings for name in CATALOGUE} | {"classifier": ClassifierSettings}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.showers.geometry import STARTS, THRESHOLD, VOXELS, layer_energies
-from train.nets import shower
-from train.nets.autoregressive import AutoregressiveSettings
-from train.nets.shower import ShowerFlow, ShowerSettings
+from sideband.benchmarks.simulate.showers.geometry import STARTS, THRESHOLD, VOXELS, layer_energies
+from sideband.train.nets import shower
+from sideband.train.nets.autoregressive import AutoregressiveSettings
+from sideband.train.nets.shower import ShowerFlow, ShowerSettings
 
 SETTINGS = ShowerSettings(
     AutoregressiveSettings(2, 12, bins=4, bound=9.0, least=1e-3), AutoregressiveSettings(2, 16, bins=4, bound=9.0)

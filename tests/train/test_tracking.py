@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from infer.errors import BadInput
+from sideband.benchmarks.report import ledger
+from sideband.benchmarks.tracking import store as tracking
+from sideband.benchmarks.tracking.journal import JOURNAL, Record, read_journal
+from sideband.benchmarks.tracking.store import CURSOR, flat, live, push, register
+from sideband.infer.errors import BadInput
+from sideband.train.cell import fit_cell
 from tests.train.conftest import CELL, FitOf
 from tests.train.test_files import largest_file
-from train import ledger, tracking
-from train.cell import fit_cell
-from train.tracking import CURSOR, JOURNAL, Record, flat, live, push, read_journal, register
 
 HALF = 200_000  # bytes of a store with about half its tables
 CLOSED = "http://127.0.0.1:9"
@@ -31,7 +33,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with its tables and nothing in them; making them takes seconds, so it is done once."""
     runs = tmp_path_factory.mktemp("store")
     # In a process of its own, because MLflow sets its logs up when it is loaded.
-    made = [sys.executable, "-m", "train", "migrate", "--runs", str(runs)]
+    made = [sys.executable, "-m", "sideband.benchmarks", "migrate", "--runs", str(runs)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     done = subprocess.run(made, capture_output=True, text=True, env=environment, check=True)
     assert (done.stdout, done.stderr) == ("", ""), "a store is made in silence"
@@ -255,7 +257,7 @@ def test_a_store_that_cannot_be_is_told_in_one_line(kind: str, tmp_path: Path, c
         (tmp_path / "runs").touch()
     before = sorted(tmp_path.rglob("*"))
     with largest_file(8000 if kind == "full" else resource.RLIM_INFINITY):
-        line = command("train", "migrate", "--runs", tmp_path / "runs").refused()
+        line = command("benchmarks", "migrate", "--runs", tmp_path / "runs").refused()
     assert str(path) in line
     assert "Background on this error" not in line
     assert sorted(tmp_path.rglob("*")) == before
@@ -331,7 +333,7 @@ def half_made(file: Path) -> bool:
 
 def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
     """Killed when some tables are there and others are not."""
-    made = [sys.executable, "-m", "train", "migrate", "--runs", str(tmp_path)]
+    made = [sys.executable, "-m", "sideband.benchmarks", "migrate", "--runs", str(tmp_path)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     with subprocess.Popen(made, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
         while process.poll() is None and not any(map(half_made, (tmp_path / "mlflow" / "local").glob("*mlflow.db*"))):

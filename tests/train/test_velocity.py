@@ -11,15 +11,15 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
-from benchmarks.datasets import Events
-from infer.errors import BadInput
-from train.likelihood import MARGINALS, fit_marginals
-from train.methods import sigma
-from train.nets.diffusion import LEAST, MOST, Denoiser, ladder
-from train.nets.solver import solve
-from train.nets.velocity import FlowMatching, GatedNet, Mixture, NetSettings
-from train.run import Run
-from train.tracking import Record
+from sideband.benchmarks.events.tables import Events
+from sideband.benchmarks.tracking.journal import Record
+from sideband.infer.errors import BadInput
+from sideband.train.likelihood import MARGINALS, fit_marginals
+from sideband.train.methods.search import sigma
+from sideband.train.nets.diffusion import LEAST, MOST, Denoiser, ladder
+from sideband.train.nets.solver import solve
+from sideband.train.nets.velocity import FlowMatching, GatedNet, Mixture, NetSettings
+from sideband.train.run import Run
 
 
 @pytest.fixture

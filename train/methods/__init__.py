@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks import methods
-from train.settings import settings_from
+from sideband.benchmarks import catalogue
+from sideband.train.settings import settings_from
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,11 @@ class Needed(Protocol):
 
 def load(name: str) -> Any:
     """The file of a method, as a module; raises `BadInput` for an unknown one."""
-    return importlib.import_module(f"train.methods.{methods.get(name).file or name}")
+    entry = catalogue.get(name)
+    room = "shared" if entry.shared else "showers" if entry.showers else "search"
+    return importlib.import_module(f"sideband.train.methods.{room}.{entry.file or name}")
 
 
 def settings(name: str, given: Mapping[str, Any], where: str) -> Any:
     """The settings of a method: the file's defaults, the catalogue's preset, and what is given; as `settings_from`."""
-    return settings_from(load(name).Settings, {**methods.get(name).preset, **given}, where)
+    return settings_from(load(name).Settings, {**catalogue.get(name).preset, **given}, where)

@@ -12,9 +12,9 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from train.nets.flow import Bins, Bound, Least, rational_quadratic_spline
-from train.nets.solver import Rows, collect
-from train.settings import Depth, Range
+from sideband.train.nets.flow import Bins, Bound, Least, rational_quadratic_spline
+from sideband.train.nets.solver import Rows, collect
+from sideband.train.settings import Depth, Range
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ high-energy physics PC-Droid (arXiv:2307.06836) and DRAPES (arXiv:2312.10130).
 import torch
 from torch import Tensor, nn
 
-from train.nets.marginals import Marginals
-from train.nets.preprocessing import MassScale
-from train.nets.solver import solve
-from train.nets.velocity import GatedNet, Mixture, NetSettings, waves
+from sideband.train.nets.marginals import Marginals
+from sideband.train.nets.preprocessing import MassScale
+from sideband.train.nets.solver import solve
+from sideband.train.nets.velocity import GatedNet, Mixture, NetSettings, waves
 
 # Noise levels in units of the data's deviation; the ladder between them bends with a power of 1 / RHO.
 LEAST, MOST, RHO = 2e-3, 80.0, 7.0

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.nets.preprocessing import LogitStandardise, MassScale
-from train.settings import Depth, Range, Width
+from sideband.train.nets.preprocessing import LogitStandardise, MassScale
+from sideband.train.settings import Depth, Range, Width
 
 # Of splines: all the least bins together stay below their interval.
 Bins = Annotated[int, Range(2, 99)]

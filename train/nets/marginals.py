@@ -6,8 +6,8 @@ spline of each feature, shaped by the mass, in front of the network, 12 epochs c
 
 from torch import Tensor, nn
 
-from train.nets.flow import rational_quadratic_spline
-from train.nets.preprocessing import Gaussianise
+from sideband.train.nets.flow import rational_quadratic_spline
+from sideband.train.nets.preprocessing import Gaussianise
 
 BINS, BOUND, LEAST, HIDDEN = 16, 5.0, 1e-3, 64
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from benchmarks.showers.geometry import LAYERS, THRESHOLD, VOXELS, layer_of
-from train.nets.autoregressive import AutoregressiveFlow, AutoregressiveSettings, summed
+from sideband.benchmarks.simulate.showers.geometry import LAYERS, THRESHOLD, VOXELS, layer_of
+from sideband.train.nets.autoregressive import AutoregressiveFlow, AutoregressiveSettings, summed
 
 # Shares of energy are coded as FIRST + (ln share - FLOOR) / SPAN; no energy as standard normal noise, cut at NOISE.
 FLOOR, FIRST, SPAN, NOISE = -16.5, 4.0, 4.0, 3.0

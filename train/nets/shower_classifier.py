@@ -6,8 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from benchmarks.showers.geometry import VOXELS
-from train.settings import Depth, Width
+from sideband.benchmarks.simulate.showers.geometry import VOXELS
+from sideband.train.settings import Depth, Width
 
 
 @dataclass(frozen=True)

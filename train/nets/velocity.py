@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.nets.marginals import Marginals
-from train.nets.preprocessing import MassScale
-from train.nets.solver import solve
-from train.settings import Depth, Width
+from sideband.train.nets.marginals import Marginals
+from sideband.train.nets.preprocessing import MassScale
+from sideband.train.nets.solver import solve
+from sideband.train.settings import Depth, Width
 
 
 @dataclass(frozen=True)

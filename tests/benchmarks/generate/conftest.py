@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.generate import processes
+from sideband.benchmarks.simulate.dijets import processes
 
 if TYPE_CHECKING:
-    from benchmarks.generate.chunk import Chunk
+    from sideband.benchmarks.simulate.dijets.chunk import Chunk
 
 SEED = 7
 
 
 @pytest.fixture(scope="session")
 def qcd() -> Chunk:
-    from benchmarks.generate import chunk
+    from sideband.benchmarks.simulate.dijets import chunk
 
     return chunk.make(processes.qcd(), SEED, 0, 700)
 
@@ -24,6 +24,6 @@ def qcd() -> Chunk:
 @pytest.fixture(scope="session")
 def signal() -> Chunk:
     """The default signal, with constituents."""
-    from benchmarks.generate import chunk
+    from sideband.benchmarks.simulate.dijets import chunk
 
     return chunk.make(processes.signal(), SEED, 0, 400, constituents=128)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.generate import detector
+from sideband.benchmarks.simulate.dijets import detector
 
 COPIES = 4000
 

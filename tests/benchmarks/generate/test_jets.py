@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 pytest.importorskip("pythia8mc", reason="Pythia is not installed here: pip install '.[generate]'")
 
-from benchmarks.datasets import dijet
-from benchmarks.generate import chunk, jets
+from sideband.benchmarks.events import dijet
+from sideband.benchmarks.simulate.dijets import chunk, jets
 
 Objects = list[tuple[float, float, float]]
 

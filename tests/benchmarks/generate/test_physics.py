@@ -12,10 +12,10 @@ from scipy.stats import chi2, ks_2samp
 
 pytest.importorskip("pythia8mc", reason="Pythia is not installed here: pip install '.[generate]'")
 
-from benchmarks import closure
-from benchmarks.datasets import Dataset, Events
-from benchmarks.generate import chunk, processes
-from benchmarks.generate.source import Source, Veto, hardest_cone
+from sideband.benchmarks.events.tables import Dataset, Events
+from sideband.benchmarks.metrics import closure
+from sideband.benchmarks.simulate.dijets import chunk, processes
+from sideband.benchmarks.simulate.dijets.source import Source, Veto, hardest_cone
 from tests.benchmarks.generate.conftest import SEED
 
 Array = NDArray[np.float64]
@@ -133,8 +133,8 @@ class Looker(Veto):
 
 
 def test_the_veto_drops_next_to_nothing_that_would_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    import benchmarks.generate.source as module
-    from benchmarks.generate import detector, jets
+    import sideband.benchmarks.generate.source as module
+    from sideband.benchmarks.simulate.dijets import detector, jets
 
     monkeypatch.setattr(module, "Veto", Looker)
     source = Source(processes.qcd(), 5)

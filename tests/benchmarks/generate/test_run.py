@@ -20,11 +20,12 @@ import pytest
 
 pytest.importorskip("pythia8mc", reason="Pythia is not installed here: pip install '.[generate]'")
 
-from benchmarks import generate, layout
-from benchmarks.datasets import PARTS, embed
-from benchmarks.generate import chunk, processes, run
-from infer import events
-from infer.errors import BadInput
+from sideband.benchmarks.events import embed, layout
+from sideband.benchmarks.events.sources import PARTS
+from sideband.benchmarks.simulate import dijets as generate
+from sideband.benchmarks.simulate.dijets import chunk, processes, run
+from sideband.infer import events
+from sideband.infer.errors import BadInput
 from tests.benchmarks.generate.conftest import SEED
 from tests.conftest import Outcome
 
@@ -33,7 +34,7 @@ Command = Callable[..., Outcome]
 
 SCRIPT = """
 from pathlib import Path
-from benchmarks.generate import processes, run
+from sideband.benchmarks.generate import processes, run
 if __name__ == "__main__":
     run.produce([run.Order(processes.signal(), 2030, Path({out!r}), {seed})], 2)
 """

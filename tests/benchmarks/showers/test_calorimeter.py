@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.showers.calorimeter import ARGON, CALORIMETER, LEAD
-from benchmarks.showers.geometry import BOUNDARIES
+from sideband.benchmarks.simulate.showers.calorimeter import ARGON, CALORIMETER, LEAD
+from sideband.benchmarks.simulate.showers.geometry import BOUNDARIES
 
 
 def test_materials() -> None:

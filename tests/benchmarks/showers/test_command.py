@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.showers import readers
+from sideband.benchmarks.events import showers as readers
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]

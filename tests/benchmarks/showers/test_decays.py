@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from benchmarks.showers.calorimeter import CALORIMETER
-from benchmarks.showers.decays import DEPTHS, LIFETIMES, LIGHT, MASSES, Decay, daughters, decays
-from benchmarks.showers.geometry import END, layer_energies
-from infer.errors import BadInput
+from sideband.benchmarks.simulate.showers.calorimeter import CALORIMETER
+from sideband.benchmarks.simulate.showers.decays import DEPTHS, LIFETIMES, LIGHT, MASSES, Decay, daughters, decays
+from sideband.benchmarks.simulate.showers.geometry import END, layer_energies
+from sideband.infer.errors import BadInput
 
 COUNT = 20_000
 SEEN = 1000 * CALORIMETER.sampling_fraction

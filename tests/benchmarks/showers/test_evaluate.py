@@ -4,13 +4,13 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import sic
-from benchmarks import task as tasks
-from benchmarks.evaluate import control, evaluate
-from benchmarks.showers.evaluate import shape
-from benchmarks.showers.geometry import STARTS, VOXELS
-from benchmarks.showers.matching import matched_weights
-from infer import events
+from sideband.benchmarks.events import task as tasks
+from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.metrics.matching import matched_weights
+from sideband.benchmarks.problems.search.evaluate import control, evaluate
+from sideband.benchmarks.problems.showers.evaluate import shape
+from sideband.benchmarks.simulate.showers.geometry import STARTS, VOXELS
+from sideband.infer import events
 
 
 def test_matched_photons_have_the_signal_s_energies() -> None:

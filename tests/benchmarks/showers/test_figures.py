@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.showers.figures import describe
-from benchmarks.showers.simulation import Showers
+from sideband.benchmarks.problems.showers.figures import describe
+from sideband.benchmarks.simulate.showers.simulation import Showers
 
 
 def sample(energy: float, spread: float, depth: float, count: int = 200) -> Showers:

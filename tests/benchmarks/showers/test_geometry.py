@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.showers import geometry
-from benchmarks.showers.spots import voxel
+from sideband.benchmarks.simulate.showers import geometry
+from sideband.benchmarks.simulate.showers.spots import voxel
 
 
 def test_flat_order_is_layer_by_layer_and_x_major() -> None:

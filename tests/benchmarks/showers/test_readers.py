@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks.showers import readers
-from benchmarks.showers.geometry import images
-from benchmarks.showers.readers import read, write
-from benchmarks.showers.simulation import Showers, photons
-from infer import events
-from infer.errors import BadInput
+from sideband.benchmarks.events import showers as readers
+from sideband.benchmarks.events.showers import read, write
+from sideband.benchmarks.simulate.showers.geometry import images
+from sideband.benchmarks.simulate.showers.simulation import Showers, photons
+from sideband.infer import events
+from sideband.infer.errors import BadInput
 
 COUNT = 25
 Contents = dict[str, Any]

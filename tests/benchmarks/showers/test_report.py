@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import report
-from benchmarks import suite as suites
-from benchmarks.__main__ import _print_summary
-from benchmarks.page import Picture, Table
-from benchmarks.results import Results, gather
-from benchmarks.showers import panels, tables
-from benchmarks.showers import report as showers
-from benchmarks.showers.decays import Decay, daughters
-from benchmarks.suite import Suite
-from infer import events, provenance
+from sideband.benchmarks.__main__ import _print_summary
+from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.suite import Suite
+from sideband.benchmarks.problems.showers import panels, tables
+from sideband.benchmarks.problems.showers import sections as showers
+from sideband.benchmarks.report import page as report
+from sideband.benchmarks.report.content import Picture, Table
+from sideband.benchmarks.report.results import Results, gather
+from sideband.benchmarks.simulate.showers.decays import Decay, daughters
+from sideband.infer import events, provenance
 from tests.benchmarks.conftest import fit_record
 
 SAMPLES = [

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import gammainc
 
-from benchmarks.showers import simulation
-from benchmarks.showers.calorimeter import CALORIMETER
-from benchmarks.showers.geometry import BOUNDARIES, THRESHOLD, VOXELS, layer_energies
-from benchmarks.showers.simulation import Showers, photons, profiles, radial, shower
-from benchmarks.showers.spots import deposit
-from infer.errors import BadInput
+from sideband.benchmarks.simulate.showers import simulation
+from sideband.benchmarks.simulate.showers.calorimeter import CALORIMETER
+from sideband.benchmarks.simulate.showers.geometry import BOUNDARIES, THRESHOLD, VOXELS, layer_energies
+from sideband.benchmarks.simulate.showers.simulation import Showers, photons, profiles, radial, shower
+from sideband.benchmarks.simulate.showers.spots import deposit
+from sideband.infer.errors import BadInput
 
 Array = NDArray[np.float64]
 

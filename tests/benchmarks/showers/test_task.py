@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import task
-from infer.errors import BadInput
+from sideband.benchmarks.events import task
+from sideband.infer.errors import BadInput
 from tests.benchmarks.changes import doubled, replaced, said, widened
 from tests.benchmarks.showers.test_report import write_task
 

@@ -11,18 +11,28 @@ from tests.fuzz.material import Random
 from tests.fuzz.verdict import Case
 
 LIGHT = (
-    *(f"{package}.__main__" for package in ("infer", "benchmarks")),
-    *(f"infer.{name}" for name in ("model", "purpose", "score", "template", "throughput")),
-    *(f"benchmarks.{name}" for name in ("layout", "suite", "task", "datasets.hdf5", "datasets.lhco")),
+    *(f"sideband.{package}.__main__" for package in ("infer", "benchmarks")),
+    *(f"sideband.infer.{name}" for name in ("model", "purpose", "score", "template", "throughput")),
+    *(f"sideband.benchmarks.events.{name}" for name in ("layout", "task", "hdf5", "lhco")),
+    "sideband.benchmarks.grid.suite",
 )
 HEAVY = (
-    *(f"{package}.__main__" for package in ("train", "export")),
+    *(f"sideband.{package}.__main__" for package in ("train", "export")),
     *(
-        f"train.{name}"
-        for name in ("cell", "classifier", "ledger", "methods.cathode", "methods.cwola", "methods.sideband")
+        f"sideband.train.{name}"
+        for name in (
+            "cell",
+            "classifiers.step",
+            "methods.search.cathode",
+            "methods.search.cwola",
+            "methods.shared.sideband",
+        )
     ),
-    *("benchmarks.describe", "benchmarks.evaluate", "benchmarks.grid", "benchmarks.report"),
-    *("export.cell", "export.compare", "sklearn.ensemble", "torch.optim.adamw"),
+    *(
+        f"sideband.benchmarks.{name}"
+        for name in ("report.describe", "problems.search.evaluate", "grid.run", "report.page", "report.ledger")
+    ),
+    *("sideband.export.cell", "sideband.export.compare", "sklearn.ensemble", "torch.optim.adamw"),
 )
 
 

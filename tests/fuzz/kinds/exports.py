@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-from infer.metadata import STRUCTURED
+from sideband.infer.metadata import STRUCTURED
 from tests.fuzz import damage, oracles
 from tests.fuzz.material import Random, copy, pick, vouch
 from tests.fuzz.verdict import Case, Ran

@@ -121,7 +121,7 @@ def _resumed(random: Random, base: Path) -> Case:
 
 
 def _resumed_right(ran: Ran) -> str:
-    from train import saved
+    from sideband.train import saved
 
     one, other = (vars(saved.load(path).classifier) for path in ("out/model.pt", "cwola/model.pt"))
     same = all(np.array_equal(one[name], other[name]) for name in one)

@@ -78,13 +78,13 @@ def heavy(random: Random, base: Path) -> Case:
 
 def stubbed() -> None:
     """Let `run` ask the training stage in this process, and end where Snakemake would start."""
-    import train.__main__
-    from benchmarks import grid
+    from sideband.benchmarks.grid import run as grid
+    from sideband.train import __main__ as train
 
     def call(package: str, *arguments: str) -> None:
         if arguments[0] == "check":
             sys.argv = [package, *arguments]
-            train.__main__.main()
+            train.main()
 
     grid._call = call
     grid._snakemake = lambda *given, **options: True

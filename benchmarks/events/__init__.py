@@ -1,0 +1,1 @@
+"""Events: columns, tables, readers, tasks, and the layout that files follow."""

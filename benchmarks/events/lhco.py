@@ -1,0 +1,161 @@
+"""The LHC Olympics R&D feature files: pandas stores (fixed or table) with two jets' momenta, masses and τ's, in GeV.
+
+Data: G. Kasieczka, B. Nachman, D. Shih, "Official datasets for LHC Olympics 2020", Zenodo (CC BY 4.0).
+"""
+
+import io
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from sideband.benchmarks.events import dijet
+from sideband.benchmarks.events.dijet import DEFAULT, FEATURES, UNITS
+from sideband.benchmarks.events.tables import Dataset, Events
+from sideband.infer import events
+from sideband.infer.errors import BadInput, in_one_line
+
+COLUMNS = tuple(f"{name}j{jet}" for jet in (1, 2) for name in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
+
+# Types of attributes of a pandas store; bit fields are PyTables' truth values.
+KNOWN = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.BITFIELD}
+
+
+def olympics(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Dataset:
+    """LHC Olympics R&D events in our columns, masses in TeV.
+
+    Args:
+        config: `features` may choose among `FEATURES`.
+        files: `data` (with label), and where given `background` (the extra background) and `simulation` (Herwig).
+        sha256: the data set's digest.
+
+    Raises:
+        BadInput: not such a file, an unknown feature, values that are not finite, or momenta that are not in GeV.
+    """
+    features = tuple(config.get("features", DEFAULT))
+    for name in features:
+        if name not in FEATURES:
+            raise BadInput(
+                f"dataset.features: '{name}' is no feature of the LHC Olympics files; there are: {', '.join(FEATURES)}"
+            )
+    data = read(files["data"], features)
+    if data.label is None:
+        raise BadInput(f"{files['data']}: has no 'label' column; give the R&D features file as dataset.data")
+    extra = {part: read(files[part], features) for part in ("background", "simulation") if part in files}
+    units = {name: UNITS.get(name, "") for name in ("m_jj", *features)}
+    name = f"LHC Olympics R&D: {files['data'].name}"
+    return Dataset("m_jj", features, units, data, extra.get("background"), extra.get("simulation"), name, sha256)
+
+
+def read(path: Path, features: tuple[str, ...] = DEFAULT) -> Events:
+    """Read one file; j1 is the lighter jet, as in arXiv:2109.00546."""
+    _check_store(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of leaves that PyTables cannot read; what lacks then, is told below
+            frame = pd.DataFrame(pd.read_hdf(path))
+    except Exception as error:  # pandas and PyTables raise nearly anything on files that are not as they expect
+        raise BadInput(
+            f"{path}: not a pandas HDF5 file of the LHC Olympics ({in_one_line(error)}); fetch or write it again"
+        ) from error
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        raise BadInput(f"{path}: no column {', '.join(missing)}; an LHC Olympics features file has {' '.join(COLUMNS)}")
+    held = [name for name in (*COLUMNS, "label") if name in frame]
+    if not frame.columns.is_unique or any(frame[name].dtype.kind not in "fiub" for name in held):
+        raise BadInput(f"{path}: its columns must have different names and hold numbers; fetch or write it again")
+    if not len(frame):
+        raise BadInput(f"{path}: holds no events")
+    bad = [name for name in COLUMNS if not np.isfinite(frame[name]).all()]
+    if bad:
+        raise BadInput(f"{path}: NaN or infinite values in {', '.join(bad)}; drop those events")
+    with np.errstate(all="ignore"):  # momenta that cannot be give masses or angles that are none, refused here
+        table = {name: events.as_float32(values) for name, values in columns(frame).items()}
+    for name in ("m_jj", *features):
+        wrong = np.flatnonzero(~np.isfinite(table[name]))
+        if len(wrong):
+            raise BadInput(f"{path}: {name} of {len(wrong)} events is not finite (first: row {wrong[0]}); drop them")
+    if np.median(table["m_jj"]) < 0.1:
+        found = np.median(table["m_jj"]) * 1000
+        raise BadInput(f"{path}: dijet masses are about {found:.3g}, so not in GeV; give momenta and masses in GeV")
+    label = None
+    if "label" in frame:
+        if not frame["label"].isin((0, 1)).all():
+            raise BadInput(f"{path}: column 'label' holds values other than 0 and 1")
+        label = frame["label"].to_numpy(np.int8)
+    return Events(table["m_jj"], np.stack([table[name] for name in features], axis=1), label)
+
+
+def _check_store(path: Path) -> None:
+    """Read a store's structure by h5py first: PyTables crashes on much of what is damaged, and runs pickled code.
+
+    Raises:
+        BadInput: not HDF5, damaged, larger than what is stored, or with pickles of more than names and numbers.
+    """
+    with events.opened(path) as file:
+        left: list[tuple[str, h5py.HLObject]] = [("", file)]
+        groups = set()
+        while left:
+            name, item = left.pop()
+            _check_attributes(path, name or "/", item)
+            if isinstance(item, h5py.Group):
+                place = h5py.h5o.get_info(item.id).addr
+                if place in groups:
+                    raise BadInput(f"{path}: group '{name}' stands in the file twice; fetch or write it again")
+                groups.add(place)
+                held = events.items(item)
+                if None in held.values():
+                    raise BadInput(f"{path}: group '{name}' names things that are not there; fetch or write it again")
+                left += [(f"{name}/{key}", each) for key, each in held.items()]
+            elif isinstance(item, h5py.Dataset) and "/_i_table/" not in name:  # an index is not filled, and not read
+                wrong = events.unstored(item)
+                if wrong:
+                    raise BadInput(f"{path}: '{name}' {wrong}")
+
+
+def _check_attributes(path: Path, name: str, item: h5py.HLObject) -> None:
+    for key in item.attrs:
+        known = isinstance(key, str) and key != "PSEUDOATOM"  # h5py gives names that are not UTF-8 as bytes
+        if not known or item.attrs.get_id(key).get_type().get_class() not in KNOWN or _imports(item.attrs[key]):
+            raise BadInput(
+                f"{path}: attribute {key!r} of {name!r} is of a kind that no LHC Olympics file has: the file is "
+                "damaged, or holds pickled objects; fetch or write it again"
+            )
+
+
+class _Plain(pickle.Unpickler):
+    """Unpickles names, numbers and containers of them alone."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise ImportError(f"{module}.{name}")
+
+
+def _imports(value: Any) -> bool:
+    """Whether an attribute is a pickle that would import something, and so run it."""
+    if not isinstance(value, bytes) or not value.endswith(b"."):  # what PyTables would unpickle
+        return False
+    try:
+        _Plain(io.BytesIO(value)).load()
+    except ImportError:
+        return True
+    except Exception:  # text that only ends like a pickle fails in any way
+        return False
+    return False
+
+
+def columns(frame: pd.DataFrame) -> dict[str, Any]:
+    """Our columns `[N]` of LHC Olympics rows: masses in TeV, jet 1 the lighter one."""
+
+    def both(name: str) -> Any:
+        return np.stack([frame[f"{name}j{jet}"].to_numpy(float) for jet in (1, 2)], axis=1)
+
+    px, py, pz, m = (both(name) for name in ("px", "py", "pz", "m"))
+    p = np.stack([px, py, pz, np.sqrt(px**2 + py**2 + pz**2 + m**2)])
+    tau = np.stack([both(name) for name in ("tau1", "tau2", "tau3")])
+    order = dijet.lighter_first(p)[None]
+    return dijet.columns(np.take_along_axis(p, order, 2), np.take_along_axis(tau, order, 2))

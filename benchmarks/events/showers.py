@@ -1,0 +1,135 @@
+"""Files of showers in this calorimeter: our layout, that of CaloGAN and CaloFlow, and that of the CaloChallenge."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from sideband.benchmarks.simulate.showers.geometry import LAYERS, VOXELS
+from sideband.benchmarks.simulate.showers.simulation import Showers, check_memory
+from sideband.infer import events
+from sideband.infer.errors import BadInput
+
+Array = NDArray[np.float32]
+
+SLICE = 10_000  # showers in memory beside those that are kept
+UNITS = {"energy": "GeV", "showers": "MeV", "lost": "MeV"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Datasets: the incident energy and what a GeV is in its unit, the voxels and their shapes, what is lost."""
+
+    energy: str
+    per_gev: float
+    voxels: dict[str, tuple[int, ...]]
+    outside: str = "lost"
+
+
+LAYOUTS = {
+    "ours": Layout("energy", 1, {"showers": (VOXELS,)}),
+    "CaloFlow": Layout("energy", 1, {f"layer_{i}": shape for i, shape in enumerate(LAYERS)}, "overflow"),
+    "CaloChallenge": Layout("incident_energies", 1000, {"showers": (VOXELS,)}),
+}
+
+
+def read(path: str | Path) -> Showers:
+    """Read showers of any of the layouts, told apart by their datasets.
+
+    - Ours: `energy [N]` GeV, `showers [N, 504]` MeV, and perhaps `lost [N]` MeV.
+    - CaloGAN and CaloFlow (arXiv:2312.11618): `energy [N, 1]` GeV, `layer_0 [N, 3, 96]`, `layer_1 [N, 12, 12]`,
+      `layer_2 [N, 12, 6]` and perhaps `overflow [N, 3]`, MeV.
+    - CaloChallenge (arXiv:2410.21611): `incident_energies [N, 1]` and `showers [N, 504]`, MeV.
+
+    Where a file does not tell what is lost, that is zero.
+
+    Raises:
+        BadInput: the file cannot be read, has none of the layouts or another geometry, or holds what cannot be: NaN,
+            infinite or negative energies, incident energies of 0, or showers without any energy.
+    """
+    faults: defaultdict[str, list[int]] = defaultdict(list)
+    with events.opened(path) as file:
+        layout = _layout(file, path)
+        outside = [layout.outside] if layout.outside in file else []
+        held = events.datasets(file, [layout.energy, *layout.voxels, *outside], path)
+        count = held[layout.energy].shape[0]
+        if not count:
+            raise BadInput(f"{path}: holds no showers")
+        _check_shapes(held, layout, path)
+        check_memory(count, f"{path}: its showers")
+        found = Showers(np.empty(count, np.float32), np.empty((count, VOXELS), np.float32), np.empty(count, np.float32))
+        for first in range(0, count, SLICE):
+            rows = slice(first, min(first + SLICE, count))
+            energy = _table(held, [layout.energy], rows, path)[:, 0] / np.float32(layout.per_gev)
+            voxels, lost = _table(held, list(layout.voxels), rows, path), _table(held, outside, rows, path)
+            everything = np.column_stack([energy, voxels, lost])
+            broken = {
+                "NaN or infinite values": ~np.isfinite(everything).all(axis=1),
+                "negative energies": (everything < 0).any(axis=1),
+                "an incident energy of 0": energy == 0,
+                "no energy in any voxel": ~(voxels > 0).any(axis=1),
+            }
+            for what, bad in broken.items():
+                faults[what] += (first + np.flatnonzero(bad)).tolist()
+            with np.errstate(invalid="ignore"):  # infinities of both signs, refused below
+                found.energy[rows], found.voxels[rows], found.lost[rows] = energy, voxels, lost.sum(axis=1)
+    for what, where in faults.items():
+        if where:
+            raise BadInput(f"{path}: {len(where)} showers with {what} (first: row {where[0]}); drop those events")
+    return found
+
+
+def write(path: str | Path, showers: Showers, label: NDArray[Any] | None = None, **columns: NDArray[Any]) -> None:
+    """Write showers in our layout; the file appears only when it is complete.
+
+    Args:
+        path: the file.
+        showers: N of them.
+        label: `[N]`, 1 for signal and 0 for background, where that is known.
+        columns: further datasets of N rows.
+
+    Raises:
+        BadInput: the place cannot be written.
+    """
+    known = {} if label is None else {"label": label.astype(np.int8)}
+    with events.new_file(path) as file:
+        held = {"energy": showers.energy, "showers": showers.voxels, "lost": showers.lost}
+        events.write(file, {**held, **known, **columns}, UNITS)
+
+
+def _layout(file: h5py.Group, path: str | Path) -> Layout:
+    for layout in LAYOUTS.values():
+        if all(name in file for name in (layout.energy, *layout.voxels)):
+            return layout
+    needed = "; ".join(f"{', '.join((one.energy, *one.voxels))} ({name})" for name, one in LAYOUTS.items())
+    raise BadInput(f"{path}: no file of showers: it has {events.listed(file)}, but must have {needed}")
+
+
+def _check_shapes(held: Mapping[str, h5py.Dataset], layout: Layout, path: str | Path) -> None:
+    if math.prod(held[layout.energy].shape[1:]) != 1:
+        raise BadInput(f"{path}: '{layout.energy}' has shape {held[layout.energy].shape}; must be one number a shower")
+    cells = ", ".join(f"{nx} x {ny}" for nx, ny in LAYERS)
+    for name, shape in layout.voxels.items():
+        found = held[name].shape[1:]
+        if found != shape:
+            raise BadInput(
+                f"{path}: '{name}' holds {' x '.join(map(str, found)) or 1} voxels a shower, not "
+                f"{' x '.join(map(str, shape))}: this benchmark's geometry has {VOXELS} voxels in layers of {cells}; "
+                "give showers of this geometry"
+            )
+
+
+def _table(held: Mapping[str, h5py.Dataset], names: list[str], rows: slice, path: str | Path) -> Array:
+    """Rows of some datasets as one flat table `[n, columns]`."""
+    table = [np.empty((rows.stop - rows.start, 0), np.float32)]
+    for name in names:
+        with events.undamaged(path, f"column {name!r} "):
+            values = held[name][rows]
+        table.append(events.as_float32(values).reshape(len(values), -1))
+    return np.concatenate(table, axis=1)

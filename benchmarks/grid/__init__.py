@@ -1,0 +1,1 @@
+"""The grid of a suite: what it covers, and how it is run."""

@@ -1,0 +1,1 @@
+"""A search for a resonance in mass windows."""

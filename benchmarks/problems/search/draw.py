@@ -1,0 +1,202 @@
+"""Draw the task of a search from a data set, for one window, injection and seed."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from sideband.benchmarks.events.tables import Dataset, Events, join
+from sideband.benchmarks.events.task import LEAST_EVENTS, Range
+from sideband.infer import events
+from sideband.infer.draws import generator
+from sideband.infer.errors import BadInput
+
+# Shares of the pools that come without a sample of their own. Splits are the same for every seed.
+BACKGROUND_SPLIT = {"data": 0.6, "reference": 0.2, "test": 0.2}  # where no further background is given
+FURTHER_SPLIT = {"reference": 0.5, "test": 0.5}  # of the further background
+SIGNAL_SPLIT = {"data": 0.4, "reference": 0.3, "test": 0.3}
+
+MOST_TARGETS = 50_000_000  # they are drawn in memory
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a task is drawn.
+
+    Args:
+        mass_range: the search's whole mass range; everything outside is cut.
+        window: the signal region, strictly inside the range.
+        injection: signal events over the whole mass range; None for data as they are.
+        seed: draws the signal, the background subset, the order and the target masses.
+        masked: a window whose events are left out of the data: the signal region, in a validation window's task.
+        data_events: background events to draw for the data; all where None.
+        oversampling: target masses per signal-region event.
+    """
+
+    mass_range: Range
+    window: Range
+    injection: int | None
+    seed: int
+    masked: Range | None = None
+    data_events: int | None = None
+    oversampling: int = 4
+
+
+def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
+    """Draw a task and write it to `out`.
+
+    Raises:
+        BadInput: an empty window or sideband, more signal than there is, an injection into unlabelled events, or too
+            many target masses.
+    """
+    low, high = recipe.mass_range
+    if not low < recipe.window[0] < recipe.window[1] < high:
+        raise BadInput(f"window {list(recipe.window)} does not lie inside the mass range {list(recipe.mass_range)}")
+    if recipe.injection is None:  # as they are: whatever labels there are, nothing may use them
+        dataset = replace(dataset, data=replace(dataset.data, label=None), background=None)
+    pools = _pools(dataset)
+    data = _data(dataset, pools, recipe)
+    if recipe.masked is not None:
+        data = data[~events.in_window(data.mass, recipe.masked)]
+    _check_masses(dataset, data, recipe)
+    data = data[generator(recipe.seed, "order", 0).permutation(len(data))]
+    inside = events.in_window(data.mass, recipe.window)
+    if inside.sum() * recipe.oversampling > MOST_TARGETS:
+        raise BadInput(
+            f"oversampling: {recipe.oversampling} times the {inside.sum()} events in the window are more than "
+            f"{MOST_TARGETS:,} target masses; choose less"
+        )
+    repeated = np.repeat(data.mass[inside], recipe.oversampling)
+    target_mass = repeated[generator(recipe.seed, "target mass", 0).permutation(len(repeated))]
+
+    attributes = {
+        "kind": "task",
+        "mass": dataset.mass,
+        "features": list(dataset.features),
+        "window": list(recipe.window),
+        "mass_range": list(recipe.mass_range),
+        "validation": recipe.masked is not None,
+        "seed": recipe.seed,
+        "oversampling": recipe.oversampling,
+        "dataset": dataset.description,
+        "dataset_sha256": dataset.sha256,
+        "target_mass_source": "the signal-region data's masses, each as often as the oversampling says",
+        **_counts(data, inside, recipe),
+    }
+    with events.new_file(out) as file:
+        file.attrs.update(attributes)
+        _write(file, "data", data, dataset)
+        file.create_dataset("target_mass", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]
+        if dataset.simulation is not None:
+            kept = (dataset.simulation.mass > np.float32(low)) & (dataset.simulation.mass < np.float32(high))
+            _write(file, "simulation", dataset.simulation[kept], dataset)
+        if data.label is not None:
+            file.create_group("truth").create_dataset("label", data=data.label)
+            for name in ("reference", "test"):
+                kept = events.in_window(pools[name].mass, recipe.window)
+                _write(file, name, pools[name][kept], dataset)
+                file[name].create_dataset("label", data=pools[name][kept].label)
+
+
+def _pools(dataset: Dataset) -> dict[str, Events]:
+    """Events of data, reference and test before any cut; the last two are labelled, or missing without truth."""
+    if dataset.data.label is None:
+        return {"data": dataset.data}
+    signal = _split(dataset.data[dataset.data.label == 1], SIGNAL_SPLIT, "split signal")
+    background = dataset.data[dataset.data.label == 0]
+    if dataset.background is None:
+        pools = _split(background, BACKGROUND_SPLIT, "split background")
+    else:
+        further = Events(
+            dataset.background.mass, dataset.background.features, np.zeros(len(dataset.background), np.int8)
+        )
+        pools = {"data": background, **_split(further, FURTHER_SPLIT, "split further background")}
+    return {
+        "data": pools["data"],
+        "signal": signal["data"],
+        "reference": join(pools["reference"], signal["reference"]),
+        "test": join(pools["test"], signal["test"]),
+    }
+
+
+def _split(table: Events, shares: dict[str, float], purpose: str) -> dict[str, Events]:
+    order = generator(0, purpose, 0).permutation(len(table))
+    edges = (np.cumsum([0.0, *shares.values()]) * len(table)).round().astype(int)
+    return {name: table[np.sort(order[edges[i] : edges[i + 1]])] for i, name in enumerate(shares)}
+
+
+def _data(dataset: Dataset, pools: dict[str, Events], recipe: Recipe) -> Events:
+    """Background of the task's data, cut to the mass range, with the injected signal at its end."""
+    low, high = (np.float32(edge) for edge in recipe.mass_range)
+
+    def cut(table: Events) -> Events:
+        return table[(table.mass > low) & (table.mass < high)]
+
+    background = pools["data"]
+    if recipe.data_events is not None:
+        if recipe.data_events > len(background):
+            raise BadInput(
+                f"data_events: {recipe.data_events} were asked for, the data set holds {len(background)} for the data"
+            )
+        chosen = generator(recipe.seed, "background", 0).permutation(len(background))[: recipe.data_events]
+        background = background[np.sort(chosen)]
+    background = cut(background)
+    if recipe.injection is None:
+        return background
+    if not dataset.labelled:
+        raise BadInput("injections: these events have no labels, so no signal can be injected; remove the key")
+    signal = cut(pools["signal"])
+    if recipe.injection > len(signal):
+        raise BadInput(
+            f"injection {recipe.injection}: only {len(signal)} signal events are there to inject in the mass range"
+            + _unit_hint(float(np.median(dataset.data.mass)), recipe.mass_range)
+        )
+    return join(background, signal[generator(recipe.seed, "signal", 0).permutation(len(signal))[: recipe.injection]])
+
+
+def _check_masses(dataset: Dataset, data: Events, recipe: Recipe) -> None:
+    """Refuse windows and sidebands with hardly an event, and say so if the unit looks wrong."""
+    low, high = recipe.window
+    unit = dataset.units[dataset.mass]
+    parts = {
+        f"the window {low}-{high} {unit}": events.in_window(data.mass, recipe.window).sum(),
+        f"the sideband below {low} {unit}": (data.mass <= np.float32(low)).sum(),
+        f"the sideband above {high} {unit}": (data.mass >= np.float32(high)).sum(),
+    }
+    for name, number in parts.items():
+        if number < LEAST_EVENTS:
+            held = np.percentile(dataset.data.mass, [0, 50, 100])
+            hint = _unit_hint(float(held[1]), recipe.mass_range)
+            raise BadInput(
+                f"{name} holds {number} events (at least {LEAST_EVENTS} are needed): '{dataset.mass}' runs from "
+                f"{held[0]:.4g} to {held[2]:.4g} with median {held[1]:.4g}; change the window or the mass range{hint}"
+            )
+
+
+def _unit_hint(median: float, mass_range: Range) -> str:
+    for factor, text in ((1e3, "TeV, but the suite's windows in GeV"), (1e-3, "GeV, but the suite's windows in TeV")):
+        if mass_range[0] < median * factor < mass_range[1]:
+            return f"; the masses look to be in {text}"
+    return ""
+
+
+def _counts(data: Events, inside: NDArray[np.bool_], recipe: Recipe) -> dict[str, Any]:
+    """Injected and achieved numbers: S and B in the window, S/sqrt(B), and the data there."""
+    counts: dict[str, Any] = {"data_in_window": int(inside.sum()), "data_in_range": len(data)}
+    if data.label is not None:
+        signal = int((data.label[inside] == 1).sum())
+        background = int((data.label[inside] == 0).sum())
+        counts |= {
+            "injection": recipe.injection,
+            "signal_in_window": signal,
+            "background_in_window": background,
+            "significance": signal / np.sqrt(background) if background else np.nan,
+        }
+    return counts
+
+
+def _write(file: h5py.File, name: str, table: Events, dataset: Dataset) -> None:
+    events.write(file.create_group(name), table.columns(dataset.mass, dataset.features), dataset.units)

@@ -1,0 +1,1 @@
+"""Telling decays from photons by their calorimeter showers."""

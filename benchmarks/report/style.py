@@ -1,0 +1,71 @@
+"""How figures look, and how they are written."""
+
+import functools
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sideband.infer import events
+
+mpl.use("Agg")
+sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
+mpl.rcParams.update({"svg.hashsalt": "sideband", "figure.constrained_layout.use": True, "axes.grid": True})
+mpl.rcParams.update({"grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False})
+
+# Less the grey, which is the references', and the yellow, which hardly shows on white.
+_COLOURBLIND = sns.color_palette("colorblind", 10)
+_DARK = sns.color_palette("dark", 8)  # those first that are least like the ones before them
+PALETTE = [*_COLOURBLIND[:7], _COLOURBLIND[9], *(_DARK[place] for place in (0, 4, 5, 3, 2, 1, 6, 7))]
+
+KINDS: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
+
+
+def save(figure: Figure, stem: str | Path) -> None:
+    """Write a figure as PNG and SVG, without dates, so that equal figures are equal files.
+
+    Raises:
+        BadInput: the place cannot be written.
+    """
+    save_all({Path(stem): figure})
+
+
+def save_all(figures: Mapping[Path, Figure]) -> None:
+    """Write figures, by what their files are called less the suffix, as `save` does: all of them or none."""
+    with ExitStack() as held:
+        for stem, figure in figures.items():
+            for path, (kind, options) in zip(files(stem), KINDS.items(), strict=True):
+                figure.savefig(held.enter_context(events.atomic(path)), format=kind, **options)
+
+
+def files(stem: Path) -> list[Path]:
+    """The files of a figure."""
+    return [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
+
+
+def from_zero(axes: Axes) -> None:
+    """Let y begin at 0, with room above the highest point, of which lines that lie close together leave none."""
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+
+
+def with_unit(name: str, unit: str) -> str:
+    """An axis label."""
+    return plain(f"{name} [{unit}]" if unit else name)
+
+
+def plain(text: str) -> str:
+    """Somebody's text for a figure: no dollar begins a formula, and what the font cannot draw is escaped."""
+    known = _characters()
+    drawn = (one if ord(one) in known else one.encode("unicode_escape").decode() for one in text)
+    return "".join(drawn).replace("$", r"\$")
+
+
+@functools.cache
+def _characters() -> frozenset[int]:
+    return frozenset(font_manager.get_font(font_manager.findfont(font_manager.FontProperties())).get_charmap())

@@ -1,0 +1,1 @@
+"""Simulations that Sideband brings along, one folder each."""

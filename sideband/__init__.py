@@ -1,0 +1,1 @@
+"""Sideband: background models for resonance searches, compared on equal terms."""

@@ -1,0 +1,1 @@
+"""Classifiers: boosted trees and stacked MLPs."""

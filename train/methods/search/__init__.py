@@ -1,0 +1,1 @@
+"""Methods for searches in mass windows."""

@@ -1,0 +1,45 @@
+"""ANODE: the ratio of the data's density in the signal region to the background's, interpolated from the sidebands.
+
+B. Nachman, D. Shih, "Anomaly Detection with Density Estimation", arXiv:2001.04990.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from sideband.benchmarks.events.task import Task
+from sideband.train.fit import Training
+from sideband.train.likelihood import fit_flow, preprocessed
+from sideband.train.methods import Fitted, Needed
+from sideband.train.nets.flow import ConditionalDensity, DensityRatio, Flow, FlowSettings
+from sideband.train.run import Run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The signal-region flow and its training (100 epochs, as in the R-ANODE authors' version of ANODE)."""
+
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    training: Training = field(
+        default_factory=lambda: Training(epochs=100, batch=256, learning_rate=3e-4, validation=0.5)
+    )
+
+
+def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The score log p_data(x|m) - log p_background(x|m)."""
+    background = ConditionalDensity(features, needs["sideband"].flow)
+    return {"score": DensityRatio(background, Flow(features, 1, settings.flow))}
+
+
+def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
+    """Fit the density of the data in the window, in the sideband density's preprocessing."""
+    background = needs["sideband"].modules["density"]
+    assert isinstance(background, ConditionalDensity)
+    data = task.events("data")
+    x, mass = preprocessed(background, data[task.inside(data)], run.device)
+    run.seeded("signal region")
+    flow = Flow(len(task.features), 1, settings.flow)
+    fit_flow("signal region", flow, x, mass, settings.training, run)
+    return Fitted({"score": DensityRatio(background, flow)})

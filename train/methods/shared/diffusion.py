@@ -1,0 +1,61 @@
+"""The diffusion model of the background that the variants of DRAPES share: fitted to the sidebands, given the mass.
+
+DRAPES, arXiv:2312.10130; noise levels, loss and averaging as in the same group's PC-Droid (arXiv:2307.06836).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+
+from sideband.benchmarks.events.task import Task
+from sideband.train.fit import Batch, Player, Training
+from sideband.train.fit import fit as run_fit
+from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
+from sideband.train.methods import Fitted, Needed
+from sideband.train.nets.diffusion import LEAST, MOST, Denoiser
+from sideband.train.nets.velocity import NetSettings
+from sideband.train.run import Run
+from sideband.train.settings import Range
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Noise levels as in PC-Droid; DRAPES gives no size or schedule, so these are ours."""
+
+    net: NetSettings = field(default_factory=NetSettings)
+    marginals: MarginalTraining = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
+    level_mean: Annotated[float, Range(-6, 4)] = -1.2  # of the logarithm of the noise levels in training
+    level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2
+    training: Training = field(
+        default_factory=lambda: Training(200, 4096, 1e-3, "cosine", validation=0.1, patience=None)
+    )
+
+
+def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The denoiser."""
+    return {"denoiser": Denoiser(features, settings.net)}
+
+
+def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
+    """Fit the denoiser to the data outside the window."""
+    data = task.events("data")
+    sidebands = data[~task.inside(data)]
+    run.seeded("diffusion")
+    denoiser = Denoiser(len(task.features), settings.net)
+    x, mass = fit_marginals(denoiser, sidebands, task.mass_range, settings.marginals, run)
+
+    def loss(denoiser: Denoiser, batch: Batch) -> Tensor:
+        events, mass = (rows[0] for rows in batch.rows)
+        drawn = torch.randn(mass.shape, generator=batch.random, device=mass.device)
+        level = torch.exp(settings.level_mean + settings.level_spread * drawn).clamp(LEAST, MOST)
+        noise = torch.randn(events.shape, generator=batch.random, device=events.device)
+        noisy = events + level * noise
+        spread = 1 + level * level
+        target = (events - noisy / spread) * torch.sqrt(spread) / level
+        return (denoiser.prediction(noisy, level, denoiser.at(mass)) - target).square().mean()[None]
+
+    run_fit("diffusion", denoiser, [Player(list(denoiser.parameters()), loss)], [x, mass], settings.training, run)
+    return Fitted({"denoiser": denoiser})

@@ -1,0 +1,68 @@
+"""The flow-matching model that SIGMA's background models share: fitted once to all the data, whatever the window.
+
+SIGMA, arXiv:2410.20537. Its v^CR is the same fit to the sidebands alone, with the plain mass as condition.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+
+from sideband.benchmarks.events.task import Task
+from sideband.train.fit import Batch, Player, Training
+from sideband.train.fit import fit as run_fit
+from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
+from sideband.train.methods import Fitted, Needed
+from sideband.train.nets.velocity import FlowMatching, Mixture, NetSettings
+from sideband.train.run import Run
+from sideband.train.settings import Count, Range, Share
+
+
+@dataclass(frozen=True)
+class Settings:
+    """SIGMA's configuration as in the authors' code; the checkpoint kept is the one of the best exact likelihood."""
+
+    sidebands: bool = False  # fit the sidebands alone (v^CR)
+    net: NetSettings = field(default_factory=NetSettings)
+    time_frequencies: Annotated[int, Range(1, 64)] = 3
+    mass_frequencies: Annotated[int, Range(0, 16)] = 9  # 0: the plain mass, as in v^CR
+    least_noise: Share = 1e-3  # of an event at t = 1
+    marginals: MarginalTraining = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
+    likelihood_events: Count = 4000  # held-out events that the likelihood is worked out on, and its steps
+    likelihood_steps: Annotated[int, Range(1, 1000)] = 8
+    training: Training = field(
+        default_factory=lambda: Training(2000, 4096, 3e-4, validation=0.15, patience=100, weight_decay=1e-2)
+    )
+
+
+def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The flow."""
+    return {"flow": FlowMatching(features, settings.net, settings.time_frequencies, settings.mass_frequencies)}
+
+
+def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
+    """Regress the velocity of straight paths from noise to the data; labels are not read, signal is in it."""
+    data = task.events("data")
+    if settings.sidebands:
+        data = data[~task.inside(data)]
+    run.seeded("matching")
+    flow = FlowMatching(len(task.features), settings.net, settings.time_frequencies, settings.mass_frequencies)
+    x, mass = fit_marginals(flow, data, task.mass_range, settings.marginals, run)
+
+    def loss(flow: FlowMatching, batch: Batch) -> Tensor:
+        events, mass = (rows[0] for rows in batch.rows)
+        noise = torch.randn(events.shape, generator=batch.random, device=events.device)
+        time = torch.rand(mass.shape, generator=batch.random, device=mass.device)
+        kept = 1 - settings.least_noise
+        path = time * events + (1 - kept * time) * noise
+        velocity = flow.net(path, flow.when(time), Mixture([flow.at(mass)]))
+        return (velocity - (events - kept * noise)).square().mean()[None]
+
+    def surprise(flow: FlowMatching, batch: Batch) -> Tensor:
+        events, mass = (rows[0, : settings.likelihood_events] for rows in batch.rows)
+        return -flow.log_density_within(events, mass, settings.likelihood_steps).mean()[None]
+
+    run_fit("matching", flow, [Player(list(flow.parameters()), loss, surprise)], [x, mass], settings.training, run)
+    return Fitted({"flow": flow})

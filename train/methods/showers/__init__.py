@@ -1,0 +1,1 @@
+"""Methods for calorimeter showers."""

@@ -1,0 +1,93 @@
+"""CaloFlow as an anomaly detector: showers that its density of single photons finds unlikely.
+
+C. Krause et al., "Anomaly detection with flow-based fast calorimeter simulators", arXiv:2312.11618. The generator is a
+fast simulator, its likelihood a tagger of χ → γγ that never saw one. Scores: -log p as in the paper ("one-sided"); how
+far log p lies from what is typical at the shower's energy, on either side ("two-sided"), because two soft photons are
+likelier than one hard one; and -log p of the layers' energies or of the voxels alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from sideband.benchmarks.events.task import Task
+from sideband.benchmarks.simulate.showers.geometry import THRESHOLD
+from sideband.train.methods import Fitted, Needed
+from sideband.train.nets.shower import LAYER_INPUTS, ShowerFlow
+from sideband.train.run import Run
+
+Kind = Literal["one-sided", "two-sided", "layers", "voxels"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which score."""
+
+    score: Kind = "one-sided"
+
+
+class Generator(nn.Module):
+    """Photon showers: noise `[N, 507]` and incident energy `[N, 1]` in GeV → voxels `[N, 504]` in MeV."""
+
+    resolution = THRESHOLD  # MeV: rounding may move voxels by so much; less than that is no energy at all
+
+    def __init__(self, flow: ShowerFlow, features: int) -> None:
+        super().__init__()
+        self.flow = flow
+        self.noise_columns = features + LAYER_INPUTS
+
+    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
+        """Sample at the given energies."""
+        return self.flow.sample(noise, condition[:, 0])
+
+
+class Density(nn.Module):
+    """log p(shower | incident energy) `[N, 1]`, of voxels `[N, 504]` in MeV and energies `[N, 1]` in GeV."""
+
+    def __init__(self, flow: ShowerFlow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Both flows together."""
+        layers, voxels, _ = self.flow.log_parts(features, condition[:, 0])
+        return (layers + voxels)[:, None]
+
+
+class Score(nn.Module):
+    """An anomaly score `[N, 1]` of voxels `[N, 504]` in MeV; the incident energy is reconstructed from them."""
+
+    def __init__(self, flow: ShowerFlow, kind: Kind) -> None:
+        super().__init__()
+        self.flow, self.kind = flow, kind
+        # Of deviations: what 504 terms in float32 leave of a sum is far more than a share of one deviation.
+        self.resolution = 1e-3 if kind == "two-sided" else 0.0
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The score."""
+        layers, voxels, energy = self.flow.log_parts(features)
+        if self.kind == "two-sided":
+            return self.flow.standardised(layers + voxels, energy).abs()[:, None]
+        parts = {"one-sided": layers + voxels, "layers": layers, "voxels": voxels}
+        return -parts[self.kind][:, None]
+
+
+def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The generator, its density, and the score; the variants' score alone."""
+    return _modules(settings, ShowerFlow(needs["shower_flow"].flow), features)
+
+
+def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
+    """Nothing is left to fit."""
+    flow = needs["shower_flow"].modules["flow"]
+    assert isinstance(flow, ShowerFlow)
+    return Fitted(_modules(settings, flow, task.width))
+
+
+def _modules(settings: Settings, flow: ShowerFlow, features: int) -> dict[str, nn.Module]:
+    score = Score(flow, settings.score)
+    if settings.score != "one-sided":
+        return {"score": score}
+    return {"template": Generator(flow, features), "score": score, "density": Density(flow)}
