@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 # cuda where there is an NVIDIA driver; `make DEVICE=cpu` keeps CUDA's gigabytes out there too.
 DEVICE ?= $(if $(shell command -v nvidia-smi 2>/dev/null),cuda,cpu)
 INFER := $(if $(filter cuda,$(DEVICE)),infer-gpu,infer)
-EXTRAS := grid,$(INFER),benchmark,tracking,train,export,generate,dev
+EXTRAS := grid,$(INFER),benchmark,tracking,train,export,generate,dev,docs
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: benchmark test fuzz lint clean
+.PHONY: benchmark test fuzz lint docs clean
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks run $(SUITE)
@@ -26,8 +26,12 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The website of docs/, in site/.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache
 
 # Made anew whenever a pin changes or an earlier attempt was interrupted, so it never holds leftovers. Linux's default
 # torch brings CUDA; the CPU build lies at PyTorch's own index, from which nothing else is taken.

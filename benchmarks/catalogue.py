@@ -10,71 +10,91 @@ from typing import Any
 
 from sideband.infer.errors import BadInput
 
+PROBLEMS = ("search", "showers")  # each has a room in `problems/`
+
 
 @dataclass(frozen=True)
 class Method:
     """One entry of the catalogue.
 
     Args:
-        title: what figures and tables call it.
-        paper: title-free reference, "arXiv:…", or "" for references of our own.
+        title: its name in figures and tables.
+        paper: "arXiv:…", or "" for references of our own.
         roles: what it exports: "template" and "score", or "score" alone; "density" where it has one.
         needs: fits that it shares with other methods, each a node of the grid of its own.
-        source: events its template starts from: "sideband", "signal region", "simulation" or None (noise).
+        events: groups of events that it reads beside the data: "simulation", or none.
+        rows: whether its fit leaves rows of its own in `source.h5`, which its template combines.
         truth: whether it reads the truth, so that it is a reference and impossible without labels.
         shared: whether it is a fit that methods share, not a method to compare.
         own_score: whether its score is a module of its own, not the suite's classifier.
-        showers: whether it is for calorimeter showers, not for events with a mass.
-        everywhere: of a shared fit, whether it does not depend on the window, so that every window uses the first's.
+        problem: the problem that it solves, one of `PROBLEMS`.
+        everywhere: fitted once for all windows.
         file: its file in `train/methods/`, where that is not its own name.
-        preset: settings that make it what it is among the variants of that file.
+        preset: settings that set it apart from the other variants of that file.
+        colour: its colour in every figure. It never changes, and no other method has it.
     """
 
     title: str
     paper: str
     roles: tuple[str, ...] = ("score",)
     needs: tuple[str, ...] = ()
-    source: str | None = None
+    events: tuple[str, ...] = ()
+    rows: bool = False
     truth: bool = False
     own_score: bool = False
-    showers: bool = False
+    problem: str = "search"
     shared: bool = False
     everywhere: bool = False
     file: str = ""
     preset: Mapping[str, Any] = field(default_factory=dict)
+    colour: str = ""
 
     @property
     def variant(self) -> bool:
         """Whether it is another setting of a method that stands in the catalogue by its own name."""
         return bool(self.file)
 
+    @property
+    def line(self) -> str:
+        """The style of its line in every figure: dashed for a variant."""
+        return "--" if self.variant else "-"
 
+
+MAKES = ("template", "score")  # the roles of a method that makes a template
 SIGMA, DRAPES, CALOFLOW = "arXiv:2410.20537", "arXiv:2312.10130", "arXiv:2312.11618"
 
 
-def _sigma(title: str, background: str, needs: str) -> Method:
-    roles = ("template", "score", "density")
-    return Method(title, SIGMA, roles, (needs,), file="sigma", preset={"background": background})
+def _sigma(title: str, background: str, needs: str, colour: str) -> Method:
+    roles = (*MAKES, "density")
+    return Method(title, SIGMA, roles, (needs,), file="sigma", preset={"background": background}, colour=colour)
 
 
-def _drapes(title: str, start: str) -> Method:
-    return Method(title, DRAPES, ("template", "score"), ("diffusion",), start, file="drapes", preset={"start": start})
+def _drapes(title: str, start: str, colour: str) -> Method:
+    reads = ("simulation",) if start == "simulation" else ()
+    preset = {"start": start}
+    return Method(title, DRAPES, MAKES, ("diffusion",), reads, file="drapes", preset=preset, colour=colour)
 
 
 def _shower_fit(title: str, **more: Any) -> Method:
-    return Method(title, CALOFLOW, roles=(), shared=True, showers=True, **more)
+    return Method(title, CALOFLOW, roles=(), shared=True, problem="showers", **more)
 
 
-def _shower_score(title: str, file: str, needs: tuple[str, ...], truth: bool = False, **preset: Any) -> Method:
-    return Method(title, CALOFLOW, needs=needs, truth=truth, own_score=True, showers=True, file=file, preset=preset)
+def _shower_score(title: str, colour: str, *needs: str, file: str = "", truth: bool = False, **preset: Any) -> Method:
+    own: dict[str, Any] = {"own_score": True, "problem": "showers", "file": file, "preset": preset, "colour": colour}
+    return Method(title, CALOFLOW, needs=needs, truth=truth, **own)
 
+
+_FLOW, _HEAVY, _LIGHT = "shower_flow", "shower_classifier", "shower_classifier_light"
 
 CATALOGUE: dict[str, Method] = {
     "sideband": Method("Sideband flow", "arXiv:2109.00546", roles=(), shared=True),
-    "cathode": Method("CATHODE", "arXiv:2109.00546", ("template", "score"), needs=("sideband",)),
-    "anode": Method("ANODE", "arXiv:2001.04990", needs=("sideband",), own_score=True),
-    "ranode": Method("R-ANODE", "arXiv:2312.11629", needs=("sideband",), own_score=True),
-    "transit": Method("TRANSIT", "arXiv:2503.04342", ("template", "score"), source="sideband"),
+    "cathode": Method("CATHODE", "arXiv:2109.00546", MAKES, ("sideband",), colour="#0173b2"),
+    "lacathode": Method("LaCATHODE", "arXiv:2210.14924", MAKES, ("sideband",), colour="#b1400d"),
+    "anode": Method("ANODE", "arXiv:2001.04990", needs=("sideband",), own_score=True, colour="#de8f05"),
+    "ranode": Method("R-ANODE", "arXiv:2312.11629", needs=("sideband",), own_score=True, colour="#029e73"),
+    "transit": Method("TRANSIT", "arXiv:2503.04342", MAKES, colour="#d55e00"),
+    "salad": Method("SALAD", "arXiv:2001.05001", MAKES, events=("simulation",), colour="#12711c"),
+    "radot": Method("RAD-OT", "arXiv:2407.19818", MAKES, rows=True, colour="#a23582"),
     "matching": Method("Flow matching", SIGMA, roles=(), shared=True, everywhere=True),
     "matching_sb": Method(
         "Sideband flow matching",
@@ -84,18 +104,18 @@ CATALOGUE: dict[str, Method] = {
         file="matching",
         preset={"sidebands": True, "mass_frequencies": 0},
     ),
-    "sigma": Method("SIGMA", SIGMA, ("template", "score", "density"), needs=("matching",)),
-    "sigma_linear": _sigma("SIGMA, linear", "linear", "matching"),
-    "sigma_data": _sigma("SIGMA, data model", "data", "matching"),
-    "sigma_cr": _sigma("SIGMA, sidebands", "sidebands", "matching_sb"),
+    "sigma": Method("SIGMA", SIGMA, (*MAKES, "density"), ("matching",), colour="#cc78bc"),
+    "sigma_linear": _sigma("SIGMA, linear", "linear", "matching", "#ca9161"),
+    "sigma_data": _sigma("SIGMA, data model", "data", "matching", "#fbafe4"),
+    "sigma_cr": _sigma("SIGMA, sidebands", "sidebands", "matching_sb", "#56b4e9"),
     "diffusion": Method("Sideband diffusion", DRAPES, roles=(), shared=True),
-    "drapes": Method("DRAPES Φ", DRAPES, ("template", "score"), needs=("diffusion",)),
-    "drapes_sb": _drapes("DRAPES SB", "sideband"),
-    "drapes_sr": _drapes("DRAPES SR", "signal region"),
-    "drapes_mc": _drapes("DRAPES MC", "simulation"),
-    "cwola": Method("CWoLa", "arXiv:1805.02664"),
-    "iad": Method("Idealised detector", "", truth=True),
-    "supervised": Method("Supervised", "", truth=True),
+    "drapes": Method("DRAPES Φ", DRAPES, MAKES, ("diffusion",), colour="#001c7f"),
+    "drapes_sb": _drapes("DRAPES SB", "sideband", "#591e71"),
+    "drapes_sr": _drapes("DRAPES SR", "signal region", "#592f0d"),
+    "drapes_mc": _drapes("DRAPES MC", "simulation", "#8c0800"),
+    "cwola": Method("CWoLa", "arXiv:1805.02664", colour="0.65"),
+    "iad": Method("Idealised detector", "", truth=True, colour="0.15"),
+    "supervised": Method("Supervised", "", truth=True, colour="0.45"),
     "shower_flow": _shower_fit("CaloFlow's flows"),
     "shower_classifier": _shower_fit("Shower classifier, 5 GeV", truth=True),
     "shower_classifier_light": _shower_fit(
@@ -104,24 +124,25 @@ CATALOGUE: dict[str, Method] = {
     "caloflow": Method(
         "CaloFlow, -log p",
         CALOFLOW,
-        ("template", "score", "density"),
-        needs=("shower_flow",),
+        (*MAKES, "density"),
+        needs=(_FLOW,),
         own_score=True,
-        showers=True,
+        problem="showers",
+        colour="#4c72b0",
     ),
-    "caloflow_two_sided": _shower_score("CaloFlow, two-sided", "caloflow", ("shower_flow",), score="two-sided"),
-    "caloflow_layers": _shower_score("CaloFlow, layers", "caloflow", ("shower_flow",), score="layers"),
-    "caloflow_voxels": _shower_score("CaloFlow, voxels", "caloflow", ("shower_flow",), score="voxels"),
-    "shower_statistic": _shower_score("Hit voxels", "", ()),
-    "shower_first_layer": _shower_score("Little in the first layer", "shower_statistic", (), statistic="first layer"),
-    "shower_last_layer": _shower_score("Much in the last layer", "shower_statistic", (), statistic="last layer"),
-    "shower_supervised": _shower_score("Supervised, 5 GeV", "", ("shower_classifier",), truth=True),
-    "shower_supervised_light": _shower_score(
-        "Supervised, 5 MeV", "shower_supervised", ("shower_classifier_light",), truth=True
+    "caloflow_two_sided": _shower_score("CaloFlow, two-sided", "#dd8452", _FLOW, file="caloflow", score="two-sided"),
+    "caloflow_layers": _shower_score("CaloFlow, layers", "#55a868", _FLOW, file="caloflow", score="layers"),
+    "caloflow_voxels": _shower_score("CaloFlow, voxels", "#c44e52", _FLOW, file="caloflow", score="voxels"),
+    "shower_statistic": _shower_score("Hit voxels", "#8172b3"),
+    "shower_first_layer": _shower_score(
+        "Little in the first layer", "#937860", file="shower_statistic", statistic="first layer"
     ),
-    "shower_combined": _shower_score(
-        "CaloFlow and supervised, 5 GeV", "", ("shower_flow", "shower_classifier"), truth=True
+    "shower_last_layer": _shower_score(
+        "Much in the last layer", "#da8bc3", file="shower_statistic", statistic="last layer"
     ),
+    "shower_supervised": _shower_score("Supervised, 5 GeV", "0.2", _HEAVY, truth=True),
+    "shower_supervised_light": _shower_score("Supervised, 5 MeV", "0.55", _LIGHT, file="shower_supervised", truth=True),
+    "shower_combined": _shower_score("CaloFlow and supervised, 5 GeV", "#64b5cd", _FLOW, _HEAVY, truth=True),
 }
 
 # Published, not built yet: listed so that nobody takes their absence for a verdict.
@@ -129,8 +150,6 @@ ABSENT: dict[str, Method] = {
     "curtains": Method("CURTAINs", "arXiv:2203.09470"),
     "curtainsf4f": Method("CURTAINsF4F", "arXiv:2305.04646"),
     "feta": Method("FETA", "arXiv:2212.11285"),
-    "salad": Method("SALAD", "arXiv:2001.05001"),
-    "radot": Method("RAD-OT", "arXiv:2407.19818"),
 }
 
 

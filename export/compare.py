@@ -12,18 +12,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sideband.benchmarks.events import task as tasks
-from sideband.export.cell import IDENTITY, describe, example, parts
+from sideband.export.describe import describe, example
+from sideband.export.part import Part, parts
 from sideband.infer import provenance
 from sideband.infer.errors import BadInput, GateFailed
 from sideband.infer.model import Model, deviation
 from sideband.infer.throughput import Call, time_calls
 from sideband.train import ports, saved
 from sideband.train.run import open_device
+from sideband.train.saved import Saved
 
 Record = dict[str, Any]
 
+# What tells a graph from those of other fits.
+IDENTITY = ("role", "method", "settings", "window", "mass_range", "injection", "seed", "dataset_sha256", "fitted_range")
 NO_COMPILER = "torch.compile needs a C++ compiler (g++) on the CPU, and there is none"
 
 
@@ -55,32 +60,20 @@ def compare(
     device = open_device(provider)
     fit, task = saved.load(fit_path, device), tasks.read(task_path)
     saved.check_task(fit, fit_path, task)
-    exported = {part.stem: part for part in parts(fit)}
-    if model_path.stem not in exported:
-        raise BadInput(f"{model_path}: {fit_path} exports no such file, but {', '.join(exported) or 'none at all'}")
-    part = exported[model_path.stem]
-    if not isinstance(part.source, torch.nn.Module):
-        raise BadInput(f"{model_path}: comes from trees, not from a torch module; there is nothing to compare")
-    module = part.source.to(device)
-    feeds = example(fit, task, part, max(batches))
-    _check_identity(Model(model_path, provider), describe(fit, task, part, feeds, None), fit_path)
+    part, module = _exported(fit, fit_path, model_path)
+    feeds = example(task, part, max(batches), fit_path.parent)
+    _check_identity(Model(model_path, provider), describe(fit, task, part, part.outputs(feeds), None), fit_path)
+    module.to(device)
     tensors = {name: torch.from_numpy(values).to(device) for name, values in feeds.items()}
     fast = torch.compile(module, dynamic=False) if compiled and _has_compiler(device) else None
 
     for threads in sorted({1, provenance.cores()}):
         torch.set_num_threads(threads)
         model = Model(model_path, provider, threads)
-        parity = model.metadata["parity"]
         for batch in batches:
             arrays = {name: np.ascontiguousarray(values[:batch]) for name, values in feeds.items()}
             rows = {name: values[:batch].contiguous() for name, values in tensors.items()}
-            (found,) = model.run(arrays).values()
-            expected = ports.run(module, rows).cpu().numpy()
-            worst = deviation(found, expected, np.asarray(parity["atol"]), parity["rtol"])
-            if worst > 1:
-                raise GateFailed(
-                    f"{model_path}: differs from torch by {worst:.3g} times the tolerance at batch {batch}"
-                )
+            worst = _deviation(model, module, arrays, rows)
             engines: dict[str, Call | None] = {
                 "onnxruntime": partial(model.run, arrays),
                 "torch eager": partial(_synchronised, module, rows, device),
@@ -102,6 +95,30 @@ def compare(
                     **timing,
                     **provenance.record(),
                 }
+
+
+def _exported(fit: Saved, fit_path: Path, model_path: Path) -> tuple[Part, torch.nn.Module]:
+    """The part of a fit that a file comes from, and its module."""
+    exported = {part.stem: part for part in parts(fit)}
+    if model_path.stem not in exported:
+        raise BadInput(f"{model_path}: {fit_path} exports no such file, but {', '.join(exported) or 'none at all'}")
+    part = exported[model_path.stem]
+    if part.module is None or part.trees is not None:
+        raise BadInput(f"{model_path}: comes from trees, not from a torch module; there is nothing to compare")
+    return part, part.module
+
+
+def _deviation(
+    model: Model, module: torch.nn.Module, arrays: Mapping[str, NDArray[np.float32]], rows: dict[str, torch.Tensor]
+) -> float:
+    """The largest difference of the graph from its module, in tolerances; raises `GateFailed` above 1."""
+    parity = model.metadata["parity"]
+    found = np.column_stack([*model.run(arrays).values()])
+    expected = np.column_stack([output.cpu().numpy() for output in ports.run(module, rows)])
+    worst = deviation(found, expected, np.asarray(parity["atol"]), parity["rtol"])
+    if worst > 1:
+        raise GateFailed(f"{model.path}: differs from torch by {worst:.3g} times the tolerance at batch {len(found)}")
+    return worst
 
 
 def _check_identity(model: Model, expected: Mapping[str, Any], fit_path: Path) -> None:

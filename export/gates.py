@@ -95,7 +95,7 @@ def check_parity(
     allowed = np.asarray(atol)
     for size in BATCHES:
         batch = {name: np.ascontiguousarray(values[:size]) for name, values in feeds.items()}
-        (found,) = model.run(batch).values()
+        found = np.column_stack([*model.run(batch).values()])
         if found.shape != (size, len(atol)):
             raise GateFailed(f"{path}: {size} events give an output of shape {found.shape}")
         torch_result = single(batch)

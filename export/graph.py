@@ -10,12 +10,13 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.compose
 import onnxscript.optimizer
 import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -32,75 +33,75 @@ OPSET, ML_OPSET, IR = 18, 3, 8
 def from_module(
     module: nn.Module,
     example: Mapping[str, NDArray[np.float32]],
-    output: str,
+    outputs: Sequence[str],
     cache: Path | None = None,
     identity: str = "",
 ) -> onnx.ModelProto:
-    """Trace a module with torch's exporter, or put its weights into the graph of one of the same shape.
+    """Trace a module with torch's exporter, or put its weights into the graph of an earlier one of the same shape.
 
-    Tracing takes tens of seconds and depends on the shape alone, and a grid exports many modules of one shape. One with
-    other weights than the first is traced as well, to prove that it is the first with those replaced: a constant worked
-    out from weights while tracing would stay the first one's. Only weights that have differed are proven, as windows
-    may share some and seeds others. Where the proof fails, each module is traced.
+    Tracing takes tens of seconds. The result depends on the shape alone, and a grid exports many modules of one shape.
+    The first module with other weights is traced too, and must equal the earlier graph with its weights replaced:
+    otherwise tracing has turned weights into constants. The proof covers only the weights that differed, because
+    windows may share some weights and seeds others. Where it fails, every module is traced.
 
     Args:
-        module: takes `[N, columns]` tensors by name, gives one.
+        module: takes `[N, columns]` tensors by name, gives one or several.
         example: realistic inputs, at least two events.
-        output: the name of what it gives.
+        outputs: the names of what it gives.
         cache: folder for graphs whose weights can be replaced; none where None.
         identity: everything that shapes the graph: settings and code.
     """
     if cache is None:
-        return _optimised(_traced(module, example, output))
+        return _optimised(_traced(module, example, outputs))
     shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    key = repr((identity, output, list(example), shapes, torch.__version__, onnx.__version__))
+    key = repr((identity, list(outputs), list(example), shapes, torch.__version__, onnx.__version__))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
     digests = _digests(module)
     known = _kept(path)
     if known is None:
-        model = _traced(module, example, output)
+        model = _traced(module, example, outputs)
         _keep(path, model, {"digests": digests, "places": _places(model, module), "proven": []})
         return _optimised(model)
-    kept, told = known
-    changed = {name for name, digest in digests.items() if told["digests"][name] != digest}
-    shared = _with_weights(kept, told["places"], module)
-    if changed <= set(told["proven"]):  # none at all, say: another window of the same fit
+    kept, notes = known
+    changed = {name for name, digest in digests.items() if notes["digests"][name] != digest}
+    shared = _with_weights(kept, notes["places"], module)
+    if changed <= set(notes["proven"]):  # none at all, say: another window of the same fit
         return _optimised(shared)
-    model = _traced(module, example, output)
-    if told["places"] and shared.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True):
+    model = _traced(module, example, outputs)
+    if notes["places"] and shared.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True):
         # What differs now has been replaced, and what was proven before need not have differed.
-        _keep(path, model, {**told, "digests": digests, "proven": sorted({*told["proven"], *changed})})
+        _keep(path, model, {**notes, "digests": digests, "proven": sorted({*notes["proven"], *changed})})
     else:
         _keep(path, model, {"digests": digests, "places": {}, "proven": []})
     return _optimised(model)
 
 
-def _keep(path: Path, model: onnx.ModelProto, told: dict[str, Any]) -> None:
+def _keep(path: Path, model: onnx.ModelProto, notes: dict[str, Any]) -> None:
     kept = onnx.ModelProto.FromString(model.SerializeToString())
-    kept.metadata_props.add(key="shared", value=json.dumps({**told, "sha256": _digest(model, told)}))
+    kept.metadata_props.add(key="shared", value=json.dumps({**notes, "sha256": _digest(model, notes)}))
     with events.atomic(path) as temporary:
         onnx.save(kept, temporary)
 
 
 def _kept(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]] | None:
-    """The graph that `_keep` wrote, and what it told of it; None if there is none, or if it is damaged."""
+    """The graph that `_keep` wrote, with its notes; None if there is none, or if it is damaged."""
     if not path.is_file():
         return None
     try:
         model = onnx.ModelProto.FromString(path.read_bytes())
         (entry,) = model.metadata_props
-        told = json.loads(entry.value)
+        notes = json.loads(entry.value)
         del model.metadata_props[:]
-        if told.pop("sha256") == _digest(model, told):
-            return model, told
+        if notes.pop("sha256") == _digest(model, notes):
+            return model, notes
     except (DecodeError, ValueError, KeyError, AttributeError, RecursionError):
         pass
     print(f"{path}: damaged; traced anew", flush=True)
     return None
 
 
-def _digest(model: onnx.ModelProto, told: Mapping[str, Any]) -> str:
-    content = model.SerializeToString(deterministic=True) + json.dumps(told, sort_keys=True).encode()
+def _digest(model: onnx.ModelProto, notes: Mapping[str, Any]) -> str:
+    content = model.SerializeToString(deterministic=True) + json.dumps(notes, sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()
 
 
@@ -111,21 +112,21 @@ def _digests(module: nn.Module) -> dict[str, str]:
 
 
 def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str]:
-    """Which initializer holds which weight; none at all if one of them may be in several.
+    """Which initializer holds which weight; empty if a weight may be in several of them.
 
-    One that is in none either does nothing in this graph or was worked into a constant: the proof tells.
+    A weight in no initializer has no effect on this graph, or became part of a constant; the proof shows which.
     """
     state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
-    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     places: dict[str, str] = {}
     for name, value in state.items():
         # Weights of a stack of one member lose that axis and get a new name, but keep their numbers.
         same = [
             other
-            for other, found in held.items()
+            for other, found in arrays.items()
             if found.size == value.size > 1 and np.array_equal(found.ravel(), value.ravel())
         ]
-        found = [name] if name in held else same
+        found = [name] if name in arrays else same
         if len(found) > 1:
             return {}
         places |= dict.fromkeys(found, name)
@@ -142,7 +143,7 @@ def _with_weights(model: onnx.ModelProto, places: Mapping[str, str], module: nn.
     return model
 
 
-def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], output: str) -> onnx.ModelProto:
+def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], outputs: Sequence[str]) -> onnx.ModelProto:
     tensors = {name: torch.from_numpy(values) for name, values in example.items()}
     batch = torch.export.Dim("batch")
     with _quiet():
@@ -153,7 +154,7 @@ def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], outpu
             opset_version=OPSET,
             dynamic_shapes={name: {0: batch} for name in tensors},
             input_names=list(tensors),
-            output_names=[output],
+            output_names=list(outputs),
             verbose=False,
             optimize=False,  # that works constants out from weights, so it comes after they are replaced
         )
@@ -162,14 +163,14 @@ def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], outpu
 
 
 def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """What the exporter would do at its end: constants worked out, functions put in, nothing done twice."""
+    """Do what the exporter would do last: fold constants, inline functions, remove repeated work."""
     with _quiet():
         return _plain(onnxscript.optimizer.optimize(model))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence for libraries that print, log and warn of their own affairs; an error still comes as an exception."""
+    """Silence what libraries print, log and warn about; errors still come as exceptions."""
     for name in ("torch.onnx", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -216,6 +217,13 @@ def from_trees(trees: TreeEnsemble) -> onnx.ModelProto:
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     return _plain(helper.make_model(graph, opset_imports=opsets))
+
+
+def behind(encoder: onnx.ModelProto, classifier: onnx.ModelProto) -> onnx.ModelProto:
+    """One graph of an encoder, whose output is `latent`, and a classifier of that, whose input is `features`."""
+    first = onnx.compose.add_prefix(encoder, "encoder/", rename_inputs=False, rename_outputs=False)
+    second = onnx.compose.add_prefix(classifier, "classifier/", rename_outputs=False)
+    return _plain(onnx.compose.merge_models(first, second, io_map=[("latent", "classifier/features")]))
 
 
 def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:

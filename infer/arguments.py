@@ -1,4 +1,4 @@
-"""Command-line arguments: every mistake is reported in one line, and every number has a range."""
+"""Command-line arguments: a mistake is reported in one line, and every number has a range."""
 
 import argparse
 import math
@@ -15,9 +15,8 @@ LARGEST_SEED = 2**63 - 1
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `BadInput` instead of printing its usage, and accepts negative values.
 
-    argparse mistakes "-1-2" and "-1e3" for options. Here anything that starts like a negative number is a value: a
-    number, the name of a window of negative masses, or a path that begins with such a name. Options are never
-    abbreviated.
+    argparse takes "-1-2" and "-1e3" for options. Here anything that starts like a negative number is a value: a
+    number, the name of a window of negative masses, or a path with such a name. Options are never abbreviated.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -57,7 +56,7 @@ def number(above: float = 0.0, most: float = math.inf) -> Callable[[str], float]
 
 
 def folder(text: str) -> Path:
-    """The type of an argument that is a folder; an empty one would be the working folder."""
+    """The type of an argument that is a folder; an empty text would mean the working folder."""
     if not text:
         raise argparse.ArgumentTypeError("'' is not the name of a folder")
     return Path(text)

@@ -1,5 +1,6 @@
-"""Columns of events side by side, and apart again; numpy alone, for checks where nothing else is installed."""
+"""Columns of events side by side, and apart again; only numpy is needed."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,11 +10,16 @@ Columns = dict[str, NDArray[np.float32]]
 
 
 def joined(columns: Columns, names: Sequence[str]) -> NDArray[np.float32]:
-    """Columns side by side `[N, width]`, wide ones with all their numbers."""
-    return np.column_stack([columns[name] for name in names])
+    """Columns side by side `[N, width]`; wide ones `[N, …]` are flattened."""
+    return np.column_stack([flattened(columns[name]) for name in names])
+
+
+def flattened(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A column with one axis for events and one for the numbers of an event `[N, width]`."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 def split(values: NDArray[np.float32], widths: Mapping[str, int]) -> Columns:
-    """A table `[N, width]` as columns by name: `[N]` each, wide ones `[N, their width]`."""
+    """A table `[N, width]` as columns by name: `[N]` each, and `[N, width]` for the wide ones."""
     parts = np.split(values, np.cumsum(list(widths.values()))[:-1], axis=1)
     return {name: part if widths[name] > 1 else part[:, 0] for name, part in zip(widths, parts, strict=True)}

@@ -1,4 +1,4 @@
-"""What is wrong with a file that should be HDF5: it is missing, of another format, or damaged. One line each."""
+"""Why a file cannot be read as HDF5: it is missing, of another format, or damaged. One line for each."""
 
 import functools
 import mmap
@@ -14,8 +14,9 @@ from pathlib import Path
 from .errors import BadInput, in_one_line
 
 _HEAP = b"GCOL\1\0\0\0"
+_WINDOW = 2**26  # bytes looked through at a time, a multiple of the memory's page
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_FOREIGN = {  # what files of other kinds begin with
+_FOREIGN = {  # the first bytes of other kinds of files
     b"root": "a ROOT file",
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow file",
@@ -30,7 +31,7 @@ _FOREIGN = {  # what files of other kinds begin with
 
 
 def check_regular(path: str | Path) -> None:
-    """Refuse what is no regular file before anything opens it, as a pipe would wait for ever; raises `BadInput`."""
+    """Refuse anything but a regular file before it is opened, as a pipe would block for ever; raises `BadInput`."""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -42,7 +43,7 @@ def check_regular(path: str | Path) -> None:
 
 
 def kind(path: str | Path) -> str:
-    """What a file is by its first bytes; "" if they are HDF5's own."""
+    """The kind of a file, by its first bytes; "" if it is HDF5."""
     with open(path, "rb") as handle:
         head = handle.read(1000)
     if head.startswith(_HDF5):
@@ -64,12 +65,12 @@ def kind(path: str | Path) -> str:
 def check_heaps(path: str, modified: int) -> None:
     """Refuse damage that makes HDF5 2.0 loop for ever: texts whose stored sizes are wrong.
 
-    Texts of any length lie in heaps. Each begins with a signature, version 1 and its size; in it lie objects, each
-    after its number and size. Number 0 is free space, whose size takes in what stands before it.
+    Texts of any length lie in heaps. A heap begins with a signature, version 1 and its size; its objects follow, each
+    after its number and size. Number 0 is free space, whose size includes these two.
 
     Args:
         path: the file.
-        modified: when, so that a file is looked through once until it changes.
+        modified: when it was last written; a file is looked through once until it changes.
 
     Raises:
         BadInput: there is such damage.
@@ -78,7 +79,7 @@ def check_heaps(path: str, modified: int) -> None:
         if not os.fstat(file.fileno()).st_size:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for start in [found.start() for found in re.finditer(_HEAP, content)]:  # several times faster than `find`
+            for start in _heaps(content):
                 place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
                 while place + 16 <= min(end, len(content)):
                     number, size = struct.unpack_from("<H6xQ", content, place)
@@ -87,12 +88,20 @@ def check_heaps(path: str, modified: int) -> None:
                         raise BadInput(f"{path}: cannot be read (torn texts); it is damaged, fetch or write it again")
 
 
+def _heaps(content: mmap.mmap) -> Iterator[int]:
+    """Where heaps begin; what was looked through no longer counts as this process's memory."""
+    signature = re.compile(_HEAP)  # several times faster than `find`
+    for first in range(0, len(content), _WINDOW):
+        yield from [found.start() for found in signature.finditer(content, first, first + _WINDOW + len(_HEAP) - 1)]
+        content.madvise(mmap.MADV_DONTNEED, first, min(_WINDOW, len(content) - first))
+
+
 @contextmanager
 def undamaged(path: str | Path, part: str = "") -> Iterator[None]:
-    """Turn whatever h5py raises in the block into `BadInput`: `path`, or a part of it, is damaged.
+    """Turn any exception of h5py in the block into `BadInput`: `path`, or a part of it, is damaged.
 
-    h5py raises every kind of exception, by where the damage is: OSError, RuntimeError, KeyError, ValueError, TypeError,
-    UnicodeDecodeError, SystemError and more. So its exceptions are known by where they come from.
+    Depending on where the damage is, h5py raises OSError, RuntimeError, KeyError, ValueError, TypeError,
+    UnicodeDecodeError, SystemError and more. So an exception is taken for h5py's if h5py is in its traceback.
     """
     try:
         yield

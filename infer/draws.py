@@ -1,7 +1,7 @@
-"""Noise, target masses and sources of a template, from counter-based draws.
+"""The inputs of a template's graph, from counter-based draws.
 
-Every number is a function of (seed, purpose, block of 1,000 events) alone, so a template does not depend on the number
-of workers, on restarts, or on how many more events are asked for: the first events are always the same ones.
+Every number is a function of (seed, purpose, block of 1,000 events) alone. So a template does not depend on the number
+of workers, on restarts, or on how many more events are asked for: the first events are always the same.
 """
 
 import hashlib
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from . import events
 from .columns import joined
 from .errors import BadInput
-from .metadata import is_range
+from .inputs import Constant, Noise, Range, Rows, Target
+from .metadata import Port, is_range
 
 BLOCK = 1000
-TARGETS = ("target_mass", "target_energy")  # of dijets, and of showers: what a template's events are asked to have
+TARGET = "target"  # of a task: the masses, or energies, that template events are to have
 
 Feeds = dict[str, NDArray[np.float32]]
 
@@ -32,7 +33,7 @@ def generator(seed: int, purpose: str, block: int) -> np.random.Generator:
 
 
 def source_rows(seed: int, size: int, block: int) -> NDArray[np.int64]:
-    """Which of `size` source events the template events of a block start from, `[1000]`."""
+    """Which of `size` events the template events of a block start from, drawn with replacement, `[1000]`."""
     return generator(seed, "source", block).integers(size, size=BLOCK)
 
 
@@ -41,41 +42,46 @@ class Draws:
     """The inputs of a template's graph, block by block.
 
     Args:
-        inputs: columns of each graph input by its name: `noise`, `condition`, `source`, `source_condition`,
-            `anchor_low`, `anchor_high`.
-        target_mass: masses `[M]`, in the mass unit of the task, or showers' energies; event i gets the one i modulo M.
-        source: source events `[S, d]`, resampled with replacement; None where the method has none.
-        source_mass: their masses `[S]`.
+        inputs: the graph's inputs by name; each says how it is drawn.
+        target: masses `[M]`, or energies, that the task asks for; event i gets the one i modulo M.
+        tables: the events `[S, width]` that each `Rows` input draws from.
+        constants: the mass of each `Constant` input.
         seed: the draw seed.
-        keeps_mass: source events keep their own masses instead of getting target masses.
-        anchors: the masses that a method interpolates between.
     """
 
-    inputs: Mapping[str, int]
-    target_mass: NDArray[np.float32]
-    source: NDArray[np.float32] | None
-    source_mass: NDArray[np.float32] | None
+    inputs: Mapping[str, Port]
+    target: NDArray[np.float32]
+    tables: Mapping[str, NDArray[np.float32]]
+    constants: Mapping[str, float]
     seed: int
-    keeps_mass: bool = False
-    anchors: tuple[float, float] | None = None
+
+    @property
+    def count(self) -> int:
+        """Events of one pass: the target masses, or, where none is taken, the events that rows come from."""
+        if any(isinstance(port.drawn, Target) for port in self.inputs.values()):
+            return len(self.target)
+        turns = [
+            len(self.tables[name])
+            for name, port in self.inputs.items()
+            if isinstance(port.drawn, Rows) and port.drawn.order == "turn"
+        ]
+        return max(turns, default=len(self.target))
 
     def block(self, index: int) -> Feeds:
         """Inputs of events `1000 * index … 1000 * index + 999`, each `[1000, columns]` float32."""
-        feeds: Feeds = {}
-        if "noise" in self.inputs:
-            noise = generator(self.seed, "noise", index)
-            feeds["noise"] = noise.standard_normal((BLOCK, self.inputs["noise"]), dtype=np.float32)
-        if "condition" in self.inputs:
-            rows = np.arange(index * BLOCK, (index + 1) * BLOCK) % len(self.target_mass)
-            feeds["condition"] = self.target_mass[rows, None]
-        if self.source is not None and self.source_mass is not None:
-            rows = source_rows(self.seed, len(self.source), index)
-            feeds["source"], feeds["source_condition"] = self.source[rows], self.source_mass[rows, None]
-            if self.keeps_mass:
-                feeds["condition"] = feeds["source_condition"]
-        for name, mass in zip(("anchor_low", "anchor_high"), self.anchors or (), strict=False):
-            feeds[name] = np.full((BLOCK, 1), mass, np.float32)
-        return {name: feeds[name] for name in self.inputs}
+        return {name: self._input(name, port, index) for name, port in self.inputs.items()}
+
+    def _input(self, name: str, port: Port, index: int) -> NDArray[np.float32]:
+        if isinstance(port.drawn, Noise):
+            return generator(self.seed, "noise", index).standard_normal((BLOCK, port.width), dtype=np.float32)
+        if isinstance(port.drawn, Constant):
+            return np.full((BLOCK, 1), self.constants[name], np.float32)
+        in_turn = np.arange(index * BLOCK, (index + 1) * BLOCK)
+        if isinstance(port.drawn, Rows):
+            table = self.tables[name]
+            rows = in_turn % len(table) if port.drawn.order == "turn" else source_rows(self.seed, len(table), index)
+            return table[rows]
+        return self.target[in_turn % len(self.target), None]
 
     def blocks(self, first: int, number: int) -> Feeds:
         """Inputs of `number` consecutive blocks, each `[1000 * number, columns]`."""
@@ -83,85 +89,74 @@ class Draws:
         return {name: np.concatenate([part[name] for part in parts]) for name in self.inputs}
 
 
-def anchors(window: tuple[float, float], mass_range: tuple[float, float], margin: float) -> tuple[float, float]:
-    """The two masses beside a window that a method interpolates between.
-
-    Args:
-        window, mass_range: in the mass unit.
-        margin: how far beyond the window's edges they lie, as a share of its width.
-
-    Raises:
-        BadInput: they would lie inside the window or outside the data.
-    """
-    low, high = window
-    beyond = margin * (high - low)
-    if beyond <= 0:
-        raise BadInput(
-            f"anchor_margin {margin:g}: the anchors must lie outside the window {low:g}-{high:g}; choose > 0"
-        )
-    if low - beyond < mass_range[0] or high + beyond > mass_range[1]:
-        raise BadInput(
-            f"anchor_margin {margin:g}: the anchors {low - beyond:g} and {high + beyond:g} of the window "
-            f"{low:g}-{high:g} lie outside the data, {mass_range[0]:g}-{mass_range[1]:g}; choose less"
-        )
-    return low - beyond, high + beyond
-
-
-def from_task(
-    path: str | Path, inputs: Mapping[str, int], source: str | None, seed: int, margin: float | None = None
-) -> Draws:
+def from_task(path: str | Path, inputs: Mapping[str, Port], seed: int, beside: str | Path = "") -> Draws:
     """Draws for a template on the task in `path`.
 
     Args:
-        path: a task.h5 (target masses, data, mass and feature names, window).
-        inputs: columns of each graph input by its name.
-        source: "sideband" (the data outside the window), "signal region" (those inside), "simulation", or None.
+        path: a task.h5.
+        inputs: the graph's inputs by name.
         seed: the draw seed.
-        margin: of the anchors beside the window, for graphs that take any.
+        beside: the folder of the files that `Rows` of a file of their own come from.
 
     Raises:
-        BadInput: the file is not a task, has no such source, or no room for the anchors.
+        BadInput: the file is not a task, lacks events that the template starts from, or has no room for its anchors.
     """
     if not 0 <= seed < 2**63:
         raise BadInput(f"seed {seed}: choose one from 0 to 2^63 - 1")
     with events.opened(path) as file:
-        target = next((name for name in TARGETS if name in file), None)
-        if target is None:
-            raise BadInput(f"{path}: not a task file (no '{TARGETS[0]}'); `python -m benchmarks task` makes one")
-        window, whole = _range(file, "window"), _range(file, "mass_range")
-        if window is None and (source in ("sideband", "signal region") or "anchor_low" in inputs):
+        if TARGET not in file:
+            raise BadInput(f"{path}: not a task file (no '{TARGET}'); `python -m benchmarks task` makes one")
+        window, mass_range = _range(file, "window"), _range(file, "mass_range")
+        mass = events.attribute(file, "mass")
+        groups = set(file)
+    for port in inputs.values():
+        needs_window = isinstance(port.drawn, Constant) or (isinstance(port.drawn, Rows) and port.drawn.region != "all")
+        if needs_window and window is None:
             raise BadInput(f"{path}: has no mass window, and this template starts from one; give a task that has")
-        group = {"sideband": "data", "signal region": "data", "simulation": "simulation", None: None}[source]
-        if group is not None and group not in file:
+        if isinstance(port.drawn, Rows) and not port.drawn.file and port.drawn.group not in groups:
+            group = port.drawn.group
             raise BadInput(f"{path}: this template needs '{group}' events as its source, and the task has none")
-        mass, features = _columns(file) if group is not None else ("", [])
-    target_mass = events.read(path, [target])[target]
-    if target_mass.ndim != 1 or not len(target_mass):
-        raise BadInput(f"{path}: '{target}' must hold one number an event, and some; draw the task again")
-    beside = None
-    if "anchor_low" in inputs:
-        if window is None or whole is None:
-            raise BadInput(f"{path}: names no 'mass_range' for the anchors to lie in; draw the task again")
-        beside = anchors(window, whole, margin or 0.0)
-    if group is None:
-        return Draws(inputs, target_mass, None, None, seed, anchors=beside)
-    columns = events.read(path, [mass, *features], group)
-    if columns[mass].ndim != 1:
-        raise BadInput(f"{path}: '{group}/{mass}' must hold one number an event; draw the task again")
-    keep = np.ones(len(columns[mass]), dtype=bool)
-    if window is not None and source in ("sideband", "signal region"):
-        keep = events.in_window(columns[mass], window) == (source == "signal region")
-    table = joined(columns, features)[keep]
-    if not len(table):
-        raise BadInput(f"{path}: holds no {source} events, which this template starts from")
-    if "source" in inputs and table.shape[1] != inputs["source"]:
+    constants = {}
+    for name, port in inputs.items():
+        if isinstance(port.drawn, Constant):
+            if window is None or mass_range is None:
+                raise BadInput(f"{path}: names no 'mass_range' for the anchors to lie in; draw the task again")
+            constants[name] = port.drawn.value(window, mass_range)
+    target = events.read(path, [TARGET])[TARGET]
+    if target.ndim != 1 or not len(target):
+        raise BadInput(f"{path}: '{TARGET}' must hold one number an event, and some; draw the task again")
+    tables = {
+        name: _table(Path(beside) / port.drawn.file if port.drawn.file else Path(path), port, port.drawn, mass, window)
+        for name, port in inputs.items()
+        if isinstance(port.drawn, Rows)
+    }
+    return Draws(inputs, target, tables, constants, seed)
+
+
+def _table(path: Path, port: Port, drawn: Rows, mass: object, window: Range | None) -> NDArray[np.float32]:
+    """The events `[S, width]` that an input draws from: its columns of a group, in a region of the mass."""
+    columns = events.read(path, port.columns, drawn.group)
+    found = sum(values[0].size if len(values) else 1 for values in columns.values())
+    if found != port.width:
         raise BadInput(
-            f"{path}: its features are {table.shape[1]} numbers an event, and this template takes {inputs['source']}"
+            f"{path}: '{drawn.group}' has {found} numbers an event in {', '.join(port.columns)}, and this template "
+            f"takes {port.width}; draw the task again"
         )
-    return Draws(inputs, target_mass, table, columns[mass][keep], seed, source == "signal region", beside)
+    table = joined(columns, port.columns)
+    if drawn.region != "all" and window is not None:
+        if not isinstance(mass, str):
+            raise BadInput(f"{path}: does not name its mass; draw the task again")
+        at = events.read(path, [mass], drawn.group)[mass]
+        if at.ndim != 1:
+            raise BadInput(f"{path}: '{drawn.group}/{mass}' must hold one number an event; draw the task again")
+        table = table[events.in_window(at, window) == (drawn.region == "signal region")]
+    if not len(table):
+        where = "" if drawn.region == "all" else f" in the {drawn.region}"
+        raise BadInput(f"{path}: holds no {drawn.group} events{where}, which this template starts from")
+    return table
 
 
-def _range(file: h5py.Group, name: str) -> tuple[float, float] | None:
+def _range(file: h5py.Group, name: str) -> Range | None:
     """An attribute that holds two rising masses; None where there is none."""
     found = events.attribute(file, name)
     if found is None:
@@ -169,11 +164,3 @@ def _range(file: h5py.Group, name: str) -> tuple[float, float] | None:
     if not (is_range(found) and found[0] < found[1]):
         raise BadInput(f"{file.file.filename}: its '{name}' is not two rising numbers; draw the task again")
     return float(found[0]), float(found[1])
-
-
-def _columns(file: h5py.Group) -> tuple[str, list[str]]:
-    """The names of a task's mass and features."""
-    mass, features = events.attribute(file, "mass"), np.atleast_1d(events.attribute(file, "features") or []).tolist()
-    if not (isinstance(mass, str) and features and all(isinstance(name, str) for name in features)):
-        raise BadInput(f"{file.file.filename}: does not name its mass and features; draw the task again")
-    return mass, features

@@ -12,26 +12,26 @@ GOES_ON = "what was finished is kept; the same command goes on from there"
 
 
 class BadInput(Exception):
-    """Something the user gave cannot be used; the message says what, where, and what to do."""
+    """An input cannot be used; the message says what is wrong, where, and what to do."""
 
 
 class GateFailed(Exception):
-    """A result did not pass a check it must pass; nothing that looks good is left behind."""
+    """A result failed a check that it must pass; nothing that looks finished is left behind."""
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an exception of somebody else's says, short and on one line; its kind if it says nothing."""
+    """The message of a foreign exception, short and on one line; its type if it has no message."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def guarded(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command's `main`, and turn what stops it into one line on stderr and an exit status.
+    """Run the `main` of a command, and turn whatever stops it into one line on stderr and an exit status.
 
-    `BadInput`, a refusal by the operating system and a lack of memory exit with 2, `GateFailed` with 1, a signal with
-    128 and its number. Anything else is a mistake of ours and keeps its traceback.
+    The status is 2 for `BadInput`, a refusal by the operating system or a lack of memory, 1 for `GateFailed`, and 128
+    plus its number for a signal. Anything else is a bug of ours and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be no text
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may not be text
     try:
         with process.step_of_a_run(), process.interrupted_by_signals():
             sys.exit(main() or 0)
@@ -39,11 +39,11 @@ def guarded(main: Callable[[], int | None]) -> NoReturn:
         name, status = ("error", 2) if isinstance(error, BadInput) else ("failed", 1)
         _leave(f"{name}: {' '.join(str(error).split())}", status)
     except process.Interrupted as interruption:
-        said = "; ".join([*getattr(interruption, "__notes__", []), GOES_ON])
-        _leave(f"interrupted by {interruption.signal.name}: {said}", 128 + interruption.signal)
+        text = "; ".join([*getattr(interruption, "__notes__", []), GOES_ON])
+        _leave(f"interrupted by {interruption.signal.name}: {text}", 128 + interruption.signal)
     except KeyboardInterrupt:
         _leave(f"interrupted: {GOES_ON}", 128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read the output has gone, as in `| head`
+    except BrokenPipeError:  # the reader of the output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except MemoryError as error:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from .columns import split
 from .errors import BadInput
+from .inputs import Constant, Drawn, Target, parsed
 
 ROLES = ("template", "score", "density")
-SOURCES = ("", "sideband", "signal region", "simulation")
-DRAWN = {"noise", "condition", "source", "source_condition", "anchor_low", "anchor_high"}  # inputs of a template
 
 # The values of metadata_props that are JSON; the others are plain text.
 STRUCTURED = frozenset(
@@ -37,12 +36,14 @@ STRUCTURED = frozenset(
 class Port:
     """One input or output of a graph, `[N, width]`: its columns side by side, their names, units and widths.
 
-    A column is one number an event, or a wide one: the voxels of a shower.
+    A column holds one number an event, or many: the voxels of a calorimeter. An input of a template also says how
+    it is drawn.
     """
 
     columns: tuple[str, ...]
     units: tuple[str, ...]
     widths: tuple[int, ...]
+    drawn: Drawn | None = None
 
     @property
     def width(self) -> int:
@@ -78,8 +79,11 @@ def parse(properties: Mapping[str, str], path: object) -> dict[str, Any]:
     width = sum(port.width for port in outputs.values())
     known = {column for port in inputs.values() for column in port.columns}
     if metadata["role"] == "template":
-        drawn = inputs.keys() <= DRAWN and "condition" in inputs and inputs["condition"].width == 1
-        together = {"inputs": drawn, "outputs": len(outputs) == 1}
+        mass = "condition" in inputs and inputs["condition"].width == 1
+        drawn = all(port.drawn is not None and _agrees(port) for port in inputs.values())
+        features = "features" in outputs and outputs.keys() <= {"features", "weight"}
+        weight = "weight" not in outputs or (outputs["weight"].columns == ("weight",) and outputs["weight"].width == 1)
+        together = {"inputs": mass and drawn, "outputs": features and weight}
     else:
         together = {
             "outputs": len(outputs) == 1 and width == 1,
@@ -96,10 +100,18 @@ def ports(described: Mapping[str, Any]) -> dict[str, Port]:
     """The inputs or the outputs that the metadata describe, by name, in order."""
     return {
         name: Port(
-            tuple(port["columns"]), tuple(port["units"]), tuple(port.get("widths") or [1] * len(port["columns"]))
+            tuple(port["columns"]),
+            tuple(port["units"]),
+            tuple(port.get("widths") or [1] * len(port["columns"])),
+            parsed(port.get("drawn")),
         )
         for name, port in described.items()
     }
+
+
+def _agrees(port: Port) -> bool:
+    """Whether an input has the width of what is drawn: a mass is one number."""
+    return port.width == 1 or not isinstance(port.drawn, Target | Constant)
 
 
 def _damaged(path: object, what: str) -> BadInput:
@@ -157,14 +169,6 @@ def _is_parity(value: Any) -> bool:
     return not value or all(_is_number(one) and one >= 0 for one in tolerances)
 
 
-def _is_anchored(value: Any) -> bool:
-    """Settings, whose `anchor_margin` templates are drawn with."""
-    if not isinstance(value, dict):
-        return False
-    method = value.get("method", {})
-    return isinstance(method, dict) and _is_number(method.get("anchor_margin", 0.0))
-
-
 def _is_seed(value: str) -> bool:
     return value.isascii() and value.isdigit() and len(value) < 20 and int(value) < 2**63
 
@@ -172,13 +176,12 @@ def _is_seed(value: str) -> bool:
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "role": lambda value: value in ROLES,
     "method": bool,
-    "source": lambda value: value in SOURCES,
     "seed": _is_seed,
     "inputs": _are_ports,
     "outputs": _are_ports,
     "window": _is_window,
     "mass_range": _is_window,
-    "settings": _is_anchored,
+    "settings": lambda value: isinstance(value, dict),
     "fitted_range": _are_ranges,
     "flop_per_event": lambda value: value is None or (_is_number(value) and value >= 0),
     "parity": _is_parity,

@@ -104,6 +104,11 @@ class Model:
             for column, values in port.split(outputs[name]).items()
         }
 
+    def by_output(self, table: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """A table `[…, width]` of all outputs side by side, cut into one table an output."""
+        edges = np.cumsum([port.width for port in self.outputs.values()])[:-1]
+        return dict(zip(self.outputs, np.split(table, edges, axis=-1), strict=True))
+
     def widths(self) -> dict[str, int]:
         """How many numbers an event each input and output column holds."""
         ports = [*self.inputs.values(), *self.outputs.values()]
@@ -116,11 +121,11 @@ class Model:
 
 
 def session_options(threads: int) -> Any:
-    """Session options used everywhere: a fixed thread count and no spinning, which is ruinous on shared nodes."""
+    """Session options used everywhere: a fixed number of threads, and none that spins."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised, and said in our own line
+    options.log_severity_level = 4  # failures are raised and reported by us
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
@@ -201,8 +206,8 @@ def check(path: str | Path, provider: str = "cpu") -> dict[str, float]:
     vectors = _vectors(model)
     stem = model.path.stem
     found = model.run({name: vectors[f"{stem}.input.{name}"] for name in model.inputs})
-    atol, rtol = vectors[f"{stem}.atol"], float(vectors[f"{stem}.rtol"])
-    return {name: deviation(found[name], vectors[f"{stem}.output.{name}"], atol, rtol) for name in model.outputs}
+    atol, rtol = model.by_output(vectors[f"{stem}.atol"]), float(vectors[f"{stem}.rtol"])
+    return {name: deviation(found[name], vectors[f"{stem}.output.{name}"], atol[name], rtol) for name in model.outputs}
 
 
 def _vectors(model: Model) -> dict[str, NDArray[Any]]:

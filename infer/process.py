@@ -1,8 +1,7 @@
-"""Signals and locks: how a command ends when it is asked to, and how a later run sees that it is still alive.
+"""Signals and locks: how a command ends when it is interrupted, and how a later run sees that it is still alive.
 
-A run names a folder to its steps in the environment variable `RUN`. Each step locks a file of its own there for as
-long as it lives. The kernel releases the lock however the process ends, so a later run sees every step that an earlier
-run left at work.
+A run names a folder to its steps in the environment variable `RUN`. Each step locks a file there while it lives. The
+kernel releases the lock however the process ends, so a later run sees all steps of an earlier run that are still alive.
 """
 
 import fcntl
@@ -14,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-RUN = "SIDEBAND_RUN"  # the folder of the run's steps
+RUN = "SIDEBAND_RUN"  # names the folder with the locks of a run's steps
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -28,9 +27,9 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Raise `Interrupted` in the block at the first of `SIGNALS`, so that it can clean up; ignore those that follow.
+    """Raise `Interrupted` in the block at the first of `SIGNALS`, so that it can clean up; ignore later ones.
 
-    Signals that the process was started to ignore, as under nohup, stay ignored.
+    Signals that were ignored from the start, as under nohup, stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -53,7 +52,7 @@ def interrupted_by_signals() -> Iterator[None]:
 
 @contextmanager
 def step_of_a_run() -> Iterator[None]:
-    """Hold this process's lock in the folder that `RUN` names, where it names one."""
+    """Lock a file for this process in the folder that `RUN` names, if it names one."""
     folder = os.environ.get(RUN)
     if not folder or not Path(folder).is_dir():
         yield
@@ -68,7 +67,7 @@ def step_of_a_run() -> Iterator[None]:
 
 
 def living_steps(folder: Path) -> list[int]:
-    """Process numbers of the steps that hold a lock in `folder`; the files of dead steps are removed."""
+    """Process numbers of the steps with a lock in `folder`; files of dead steps are removed."""
     living = []
     for path in sorted(folder.glob("*")):
         with suppress(FileNotFoundError), open(path) as handle:

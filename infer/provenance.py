@@ -1,4 +1,4 @@
-"""Where a number comes from: code, library versions, machine."""
+"""The origin of a number: code, library versions, machine."""
 
 import functools
 import hashlib
@@ -16,9 +16,9 @@ LIBRARIES = ("numpy", "h5py", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
 
 @functools.cache
 def code() -> str:
-    """The code's identity: git commit where there is one, and a digest of the packages' own source text.
+    """The identity of the code: the git commit, if there is one, and a digest of the source files.
 
-    The digest tells edits that no commit holds, and works in images that carry no git.
+    The digest shows uncommitted edits, and works in images without git.
     """
     root = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
@@ -29,7 +29,7 @@ def code() -> str:
 
 
 def _commit(root: Path) -> str:
-    """The checked-out commit, read from .git itself because images have no git program."""
+    """The checked-out commit, read from .git directly because images have no git program."""
     try:
         head = (root / ".git" / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
@@ -47,7 +47,7 @@ def _commit(root: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that shape results, those installed."""
+    """Versions of the installed libraries that affect results."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -58,13 +58,13 @@ def versions() -> dict[str, str]:
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 @functools.cache
 def machine() -> dict[str, str | int]:
-    """The machine: processor, cores to be used, memory [MiB], operating system, and the GPU where there is one."""
+    """The machine: processor, usable cores, memory [MiB], operating system, and the GPU if there is one."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return {
         "processor": _processor(),
@@ -95,11 +95,11 @@ def _gpu() -> str:
 
 
 def peak_memory_mib() -> float:
-    """Largest resident memory of this process so far, in MiB."""
+    """The largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
 def record() -> dict[str, str | int]:
-    """One flat record of all of it, to stand beside a measurement."""
+    """All of it as one flat record, to go with a measurement."""
     return {"code": code(), **{f"version_{name}": value for name, value in versions().items()}, **machine()}

@@ -1,5 +1,6 @@
-"""Does a file of events suit an exported graph? Columns, units, window and data must be those of the fit."""
+"""Whether a file of events suits an exported graph: columns, units, window and data must be those of the fit."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from . import events
+from .draws import TARGET
 from .errors import BadInput
+from .inputs import Rows, Target
 from .model import Model
 
 
 def serves_every_window(model: Model) -> bool:
-    """Whether a graph is good for any window of its data: one fit over the whole mass range stands behind it.
+    """Whether a graph holds in every window of its data, because its model was fitted to the whole mass range.
 
-    A classifier never is, though files of earlier versions say so of scores.
+    A score never does, whatever files of earlier versions say.
     """
     return model.metadata.get("scope") == "all" and model.role != "score"
 
@@ -22,7 +25,7 @@ def serves_every_window(model: Model) -> bool:
 def check(model: Model, path: str | Path, group: str) -> None:
     """Compare the events in `path` with those that the graph was fitted to.
 
-    Only what both files state is compared: somebody else's events need columns, and nothing more.
+    Only what both files state is compared. Events from elsewhere need the columns and nothing more.
 
     Args:
         model: the graph.
@@ -33,20 +36,20 @@ def check(model: Model, path: str | Path, group: str) -> None:
         BadInput: other columns, other units, another window, or a task of other data.
     """
     with events.opened(path) as file:
-        said = events.attributes(file)
+        attributes = events.attributes(file)
         places = {column: place for column, place in _places(model, group).items() if place in file}
         widths = model.widths()
         units = {column: events.attribute(file[place], "unit") for column, place in places.items()}
         for column, place in places.items():
-            shape, width = getattr(file[place], "shape", None), widths[column]
+            shape, width = events.shape(file[place], column, path), widths[column]
             if not shape:
                 raise BadInput(f"{path}: '{place}' is not an array of numbers; write it as one")
-            if shape[1:] != (() if width == 1 else (width,)):
+            if math.prod(shape[1:]) != width or (width == 1 and len(shape) > 1):
                 raise BadInput(
                     f"{path}: '{place}' has the shape {shape}, and {model.path} takes {width} "
                     f"number{'s' * (width > 1)} an event; give the column as it was fitted"
                 )
-    _check_columns(model, path, said)
+    _check_columns(model, path, attributes)
     for column, unit in model.units().items():
         found = units.get(column)
         if unit and found and found != unit:
@@ -54,17 +57,18 @@ def check(model: Model, path: str | Path, group: str) -> None:
                 f"{path}: '{places[column]}' is in {found}, and {model.path} was fitted to '{column}' in {unit}; "
                 "convert it"
             )
-    window, known = _window(said), model.metadata["window"]
+    window, known = _window(attributes), model.metadata["window"]
     if window is not None and known is not None and window != known and not serves_every_window(model):
         raise BadInput(
-            f"{path}: is of the window {_named(window)}, and {model.path} is good for {_named(known)} alone; "
-            "give events of that window, or a method that serves every window"
+            f"{path}: belongs to the window {_named(window)}, but {model.path} is for {_named(known)} only; "
+            "give events of that window, or use a method that serves every window"
         )
-    if said.get("kind") == "task":
-        ours, theirs = model.metadata.get("dataset_sha256"), said.get("dataset_sha256")
+    if attributes.get("kind") == "task":
+        ours, theirs = model.metadata.get("dataset_sha256"), attributes.get("dataset_sha256")
         if ours and theirs and ours != theirs:
             raise BadInput(
-                f"{path}: was drawn from other data than {model.path} was fitted to; give a task of the same data"
+                f"{path}: was drawn from other data than {model.path} was fitted to; "
+                "give a task drawn from the same data"
             )
 
 
@@ -86,19 +90,24 @@ def _places(model: Model, group: str) -> dict[str, str]:
     """Where a file holds each column that a graph takes."""
     if model.role != "template":
         return {column: f"{group}/{column}" for column in model.units()}
-    # A template takes its target masses, and starts from data or simulation, which are in one unit.
-    mass = dict.fromkeys(model.inputs["condition"].columns, "target_mass")
-    return {column: f"data/{column}" for port in model.outputs.values() for column in port.columns} | mass
+    places = {column: f"data/{column}" for column in model.outputs["features"].columns}
+    for port in model.inputs.values():
+        if isinstance(port.drawn, Target):
+            places |= dict.fromkeys(port.columns, TARGET)
+        if isinstance(port.drawn, Rows) and not port.drawn.file:
+            places |= {column: f"{port.drawn.group}/{column}" for column in port.columns if column not in places}
+    return places
 
 
-def _check_columns(model: Model, path: str | Path, said: Mapping[str, Any]) -> None:
+def _check_columns(model: Model, path: str | Path, attributes: Mapping[str, Any]) -> None:
     """A task names its mass and its features, in their order."""
-    ports = {**model.inputs, **(model.outputs if model.role == "template" else {})}
-    for name, port in ports.items():
-        key = {"condition": "mass", "source_condition": "mass", "source": "features", "features": "features"}.get(name)
-        if said.get("kind") != "task" or key is None or key not in said:
+    if attributes.get("kind") != "task":
+        return
+    features = model.outputs["features"] if model.role == "template" else model.inputs.get("features")
+    for key, port in {"mass": model.inputs.get("condition"), "features": features}.items():
+        if port is None or key not in attributes:
             continue
-        found = tuple(map(str, np.atleast_1d(said[key])))
+        found = tuple(map(str, np.atleast_1d(attributes[key])))
         if found != port.columns:
             raise BadInput(
                 f"{path}: its {key} {'is' if key == 'mass' else 'are'} {', '.join(found)}, and {model.path} was fitted "
@@ -106,8 +115,8 @@ def _check_columns(model: Model, path: str | Path, said: Mapping[str, Any]) -> N
             )
 
 
-def _window(said: Mapping[str, Any]) -> list[float] | None:
-    found = said.get("window")
+def _window(attributes: Mapping[str, Any]) -> list[float] | None:
+    found = attributes.get("window")
     return found if isinstance(found, list) and len(found) == 2 else None
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import draws, events, purpose
-from .columns import joined
+from .columns import flattened, joined
 from .errors import BadInput
 from .model import Model
 from .provenance import cores
@@ -36,7 +37,7 @@ def score(
         out: the file to write.
         group: the group of `path` that holds the columns, "data" or "test" in a task.
         threads: concurrent callers of the session; all cores by default on the CPU, one on CUDA.
-        progress: told how many events have just finished, and how many there are in all.
+        progress: called with the number of events just finished and the number of all events.
 
     Returns:
         The number of events scored now (not those found from before a kill).
@@ -46,11 +47,7 @@ def score(
     """
     first = models[0]
     for model in models:
-        if model.role == "template":
-            raise BadInput(f"{model.path}: is a template graph, it has no score; use `python -m infer template`")
-        if model.inputs != first.inputs:
-            raise BadInput(f"{model.path}: takes other inputs than {first.path}; give the folds of one model")
-        purpose.check(model, path, group)
+        _check(model, first, path, group)
     events.check_output(out, [path, *(model.path for model in models)])
     names = [column for port in first.inputs.values() for column in port.columns]
     with events.opened(path, group) as node:
@@ -71,20 +68,36 @@ def score(
 
     def make(start: int, size: int) -> events.Columns:
         rows = events.read(path, names, group, slice(start, start + size))
-        result = np.empty(size, dtype=np.float32)
-        for low in range(0, size, draws.BLOCK):
-            block = slice(low, min(low + draws.BLOCK, size))
-            feeds = {
-                name: joined({column: rows[column][block] for column in port.columns}, port.columns)
-                for name, port in first.inputs.items()
-            }
-            found = np.concatenate([next(iter(model.finite(feeds).values())) for model in models], axis=1)
-            fold = np.arange(start + block.start, start + block.stop) % len(models)
-            result[block] = found[np.arange(len(found)), fold]
+        result = _scored(models, rows, start, size)
         outside = np.zeros(size, dtype=bool)
         for name, (lowest, highest) in fitted.items():
-            outside |= (rows[name] < lowest) | (rows[name] > highest)
+            numbers = flattened(rows[name])
+            outside |= ((numbers < lowest) | (numbers > highest)).any(axis=1)
         return {output: result, "clamped": outside.astype(np.float32)}
 
     with events.Stream(out, [output, "clamped"], total, CHUNK, identity, {output: "", "clamped": ""}) as stream:
         return stream.fill(make, threads, progress)
+
+
+def _check(model: Model, first: Model, path: str | Path, group: str) -> None:
+    """Refuse a graph that gives no score, or that does not go with the first one or with the events."""
+    if model.role == "template":
+        raise BadInput(f"{model.path}: is a template graph, it has no score; use `python -m infer template`")
+    if model.inputs != first.inputs:
+        raise BadInput(f"{model.path}: takes other inputs than {first.path}; give the folds of one model")
+    purpose.check(model, path, group)
+
+
+def _scored(models: Sequence[Model], rows: events.Columns, start: int, size: int) -> NDArray[np.float32]:
+    """Scores `[size]` of events, the first of which is event `start` of its file."""
+    result = np.empty(size, dtype=np.float32)
+    for low in range(0, size, draws.BLOCK):
+        block = slice(low, min(low + draws.BLOCK, size))
+        feeds = {
+            name: joined({column: rows[column][block] for column in port.columns}, port.columns)
+            for name, port in models[0].inputs.items()
+        }
+        found = np.concatenate([next(iter(model.finite(feeds).values())) for model in models], axis=1)
+        fold = np.arange(start + block.start, start + block.stop) % len(models)
+        result[block] = found[np.arange(len(found)), fold]
+    return result

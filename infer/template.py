@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import draws, events, purpose
 from .errors import BadInput, GateFailed
+from .inputs import Rows
 from .model import Model, deviation
 from .provenance import cores
 
@@ -35,11 +37,11 @@ def generate(
         model: a graph with role "template".
         task: the task.h5 that gives target masses and sources.
         out: the file to write.
-        count: events; as many as the task's target masses by default.
+        count: events; by default as many as the task's target masses, or as the events that the graph takes in turn.
         seed: the draw seed; by default the one the graph was trained with, which reproduces the training template.
         threads: concurrent callers of the session; all cores by default on the CPU, one on CUDA.
         batch_blocks: blocks of 1,000 events in one call. One is fastest on CPUs; GPUs want more.
-        progress: told how many events have just finished, and how many there are in all.
+        progress: called with the number of events just finished and the number of all events.
         expected: a template that `compare` will hold this one to; it must hold as many events.
 
     Returns:
@@ -53,7 +55,7 @@ def generate(
     events.check_output(out, [model.path, task, *([expected] if expected else [])])
     seed = int(model.metadata["seed"]) if seed is None else seed
     source = drawn(model, task, seed)
-    count = len(source.target_mass) if count is None else count
+    count = source.count if count is None else count
     if count < 1:
         raise BadInput(f"--count {count}: a template needs at least one event")
     if expected is not None:
@@ -62,18 +64,7 @@ def generate(
     chunk = max(CHUNK_BLOCKS, batch_blocks) * draws.BLOCK
     mass = model.inputs["condition"].columns[0]
     columns = [mass, *(column for port in model.outputs.values() for column in port.columns)]
-    window = purpose.window_of(task)
-    identity = {
-        "kind": "template",
-        "model_sha256": model.sha256,
-        "task_sha256": events.sha256(task),
-        "seed": seed,
-        "count": count,
-        "batch": batch_blocks * draws.BLOCK,
-        "provider": model.provider,
-        "source": model.metadata["source"],
-        **({"window": window} if window else {}),
-    }
+    identity = _identity(model, task) | {"seed": seed, "count": count, "batch": batch_blocks * draws.BLOCK}
 
     def make(start: int, size: int) -> events.Columns:
         parts: list[events.Columns] = []
@@ -87,12 +78,29 @@ def generate(
         return stream.fill(make, threads, progress)
 
 
+def _identity(model: Model, task: str | Path) -> dict[str, Any]:
+    """What a template was made from."""
+    window = purpose.window_of(task)
+    return {
+        "kind": "template",
+        "model_sha256": model.sha256,
+        "task_sha256": events.sha256(task),
+        "provider": model.provider,
+        "source": _source(model),
+        **({"window": window} if window else {}),
+    }
+
+
 def drawn(model: Model, task: str | Path, seed: int) -> draws.Draws:
     """The inputs of a template's graph on a task; raises `BadInput` as `draws.from_task` and `purpose.check` do."""
     purpose.check(model, task, "/")
-    widths = {name: port.width for name, port in model.inputs.items()}
-    margin = model.metadata["settings"].get("method", {}).get("anchor_margin")
-    return draws.from_task(task, widths, model.metadata["source"] or None, seed, margin)
+    return draws.from_task(task, model.inputs, seed, model.path.parent)
+
+
+def _source(model: Model) -> str:
+    """What events a template grows from, as its file says: "signal region", say; "" for noise alone."""
+    rows = [port.drawn for name, port in model.inputs.items() if isinstance(port.drawn, Rows) and name == "source"]
+    return next((each.group if each.region == "all" else each.region for each in rows), "")
 
 
 def compare(model: Model, expected: str | Path, made: str | Path) -> float:
@@ -105,12 +113,12 @@ def compare(model: Model, expected: str | Path, made: str | Path) -> float:
         BadInput: the two do not hold the same events, or the graph names no tolerance.
         GateFailed: they differ by more; `made` is removed.
     """
-    (port,) = model.outputs.values()
-    ours = events.read(made, port.columns)
-    theirs = _read_expected(model, expected, len(ours[port.columns[0]]))
+    columns = [column for port in model.outputs.values() for column in port.columns]
+    ours = events.read(made, columns)
+    theirs = _read_expected(model, expected, len(ours[columns[0]]))
     parity = model.metadata["parity"]
-    atol = port.split(np.array([parity["atol"]]))
-    worst = {name: deviation(ours[name], theirs[name], atol[name], parity["rtol"]) for name in port.columns}
+    atol = model.columns(model.by_output(np.array([parity["atol"]])))
+    worst = {name: deviation(ours[name], theirs[name], atol[name], parity["rtol"]) for name in columns}
     name = max(worst, key=worst.__getitem__)
     if worst[name] > 1:
         Path(made).unlink()
@@ -121,11 +129,11 @@ def compare(model: Model, expected: str | Path, made: str | Path) -> float:
 
 
 def _read_expected(model: Model, path: str | Path, count: int) -> events.Columns:
-    """The features of a template to hold another one to, of `count` events."""
+    """The columns of a template to hold another one to, of `count` events."""
     if not model.metadata["parity"]:
         raise BadInput(f"{model.path}: names no tolerance to hold a template to; export it again")
-    (port,) = model.outputs.values()
-    found = events.read(path, port.columns)
-    if len(found[port.columns[0]]) != count:
-        raise BadInput(f"{path}: holds {len(found[port.columns[0]])} events, and {count} are to be made; make as many")
+    found = events.read(path, [column for port in model.outputs.values() for column in port.columns])
+    number = len(next(iter(found.values())))
+    if number != count:
+        raise BadInput(f"{path}: holds {number} events, and {count} are to be made; make as many")
     return found

@@ -2,8 +2,8 @@
 
 Three scopes: `graph` (inputs and outputs bound on the device), `host` (numpy arrays in, numpy arrays out) and `file`
 (draws or reading, graph, HDF5 written). Warm-up is apart. A rate is the median over repeats, with the 10th and 90th
-percentile; ONNX Runtime's own matrix product is timed in the same run, so a rate can be held against what the machine
-gives. Nothing else may run on the machine meanwhile.
+percentile; ONNX Runtime's own matrix product is timed in the same run, as a measure of what the machine can give.
+Nothing else may run on the machine meanwhile.
 """
 
 import tempfile

@@ -1,6 +1,7 @@
-"""python -m train fit|check: fit background models and log them to MLflow."""
+"""python -m sideband.train fit|check: fit background models, and check the settings of a suite's fits."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from sideband.infer.arguments import Parser, folder, whole
@@ -9,15 +10,17 @@ from sideband.infer.errors import BadInput, guarded
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = Parser(prog="python -m train", description=__doc__)
+    parser = Parser(prog="python -m sideband.train", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     fit = commands.add_parser("fit", help="fit one method on one task")
     fit.add_argument("method")
     fit.add_argument("--task", type=Path, required=True, help="task.h5")
     fit.add_argument("--out", type=folder, required=True, help="folder for model.pt and fit.json")
-    fit.add_argument("--suite", help="suite whose settings to use (default: the papers' own)")
-    fit.add_argument("--needs", nargs="*", default=[], metavar="NAME=MODEL.PT", help="shared fits the method stands on")
+    fit.add_argument("--suite", help="suite whose settings to use (default: those of the papers)")
+    fit.add_argument(
+        "--needs", nargs="*", default=[], metavar="NAME=MODEL.PT", help="shared fits that the method needs"
+    )
     fit.add_argument("--device", default=None, help="cpu or cuda, no fallback (default: the suite's, else cpu)")
     fit.add_argument("--threads", type=whole(1, 1024), default=1, help="CPU threads (default 1)")
     fit.add_argument("--checkpoints", type=folder, help="folder for unfinished work alone (default: OUT/checkpoints)")
@@ -28,20 +31,19 @@ def main() -> int:
         default="live",
         help="log to MLflow now, or keep the journal for later; auto: now to a server, later to a local store",
     )
-
-    check = commands.add_parser("check", help="check a suite's settings of every method")
-    check.add_argument("suite")
-
     fit.add_argument("--runs", type=folder, default=Path("runs"), help="folder that holds mlflow/ (default runs)")
+
+    check = commands.add_parser("check", help="check the settings of every fit in a suite")
+    check.add_argument("suite")
 
     arguments = parser.parse_args()
     return {"fit": _fit, "check": _check}[arguments.command](arguments)
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from sideband.benchmarks.grid import suite as suites
     from sideband.benchmarks.tracking.store import is_server, tracking_uri
     from sideband.infer import events
+    from sideband.train import suite as suites
     from sideband.train.cell import OUTPUTS, fit_cell
 
     suite = None
@@ -50,23 +52,15 @@ def _fit(arguments: argparse.Namespace) -> int:
         for name in OUTPUTS:
             events.check_output(arguments.out / name, [arguments.suite])
     uri = tracking_uri(arguments.runs)
-    needs: dict[str, Path] = {}
-    for given in arguments.needs:
-        name, separator, path = given.partition("=")
-        if not separator:
-            raise BadInput(f"--needs {given}: give NAME=MODEL.PT, as in --needs sideband=runs/…/model.pt")
-        if name in needs:
-            raise BadInput(f"--needs {given}: '{name}' is given twice; give one of them")
-        needs[name] = Path(path)
     fit_cell(
         arguments.method,
         arguments.task,
         arguments.out,
         suite.settings(arguments.method) if suite else {},
-        suite["classifier"] if suite else {},
-        needs,
+        suite.classifier if suite else {},
+        _needs(arguments.needs),
         suite.folds if suite else 0,
-        arguments.device or (suite["device"] if suite else "cpu"),
+        arguments.device or (suite.device if suite else "cpu"),
         arguments.threads,
         arguments.checkpoints,
         arguments.checkpoint_seconds,
@@ -76,19 +70,31 @@ def _fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _needs(given: Sequence[str]) -> dict[str, Path]:
+    """The files of shared fits by name; raises `BadInput` where one is not NAME=MODEL.PT or a name comes twice."""
+    needs: dict[str, Path] = {}
+    for each in given:
+        name, separator, path = each.partition("=")
+        if not separator:
+            raise BadInput(f"--needs {each}: give NAME=MODEL.PT, as in --needs sideband=runs/…/model.pt")
+        if name in needs:
+            raise BadInput(f"--needs {each}: '{name}' is given twice; give one of them")
+        needs[name] = Path(path)
+    return needs
+
+
 def _check(arguments: argparse.Namespace) -> int:
-    from sideband.benchmarks.grid import suite as suites
     from sideband.train import methods
-    from sideband.train.classifiers.step import ClassifierSettings
+    from sideband.train import suite as suites
+    from sideband.train.classifiers.settings import ClassifierSettings
     from sideband.train.run import open_device
     from sideband.train.settings import settings_from
 
     suite = suites.load(arguments.suite)
-    for section, names in (("shared", {*suite.shared(), *suite["shared"]}), ("methods", suite["methods"])):
-        for name in names:
-            methods.settings(name, suite.settings(name), f"{suite.name}: {section}.{name}")
-    settings_from(ClassifierSettings, suite["classifier"], f"{suite.name}: classifier")
-    open_device(suite["device"])
+    for section, name in suite.fits():
+        methods.settings(name, suite.settings(name), f"{suite.name}: {section}.{name}")
+    settings_from(ClassifierSettings, suite.classifier, f"{suite.name}: classifier")
+    open_device(suite.device)
     return 0
 
 

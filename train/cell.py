@@ -4,30 +4,30 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.events import task as tasks
-from sideband.benchmarks.events.tables import Events
+from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.tracking.journal import JOURNAL, Record
 from sideband.benchmarks.tracking.store import CURSOR, live
 from sideband.infer import draws, events, provenance
-from sideband.infer.columns import split
 from sideband.infer.errors import BadInput, GateFailed
-from sideband.train import methods, ports, saved
-from sideband.train.classifiers.step import Array, ClassifierSettings, train_classifier
+from sideband.train import methods, ports, saved, template
+from sideband.train.classifiers.settings import Array, ClassifierSettings
+from sideband.train.classify import classify
 from sideband.train.run import Run, check_checkpoints, check_folder, enough_memory, open_device, remove_checkpoints
 from sideband.train.saved import Saved
 from sideband.train.settings import settings_from
+from sideband.train.template import Template
 
 MODEL, NUMBERS, TEMPLATE = "model.pt", "fit.json", "template_torch.h5"
-OUTPUTS = (MODEL, NUMBERS, TEMPLATE, JOURNAL, CURSOR)
+OUTPUTS = (MODEL, NUMBERS, TEMPLATE, methods.ROWS, JOURNAL, CURSOR)
 
 
 def fit_cell(
@@ -79,51 +79,87 @@ def fit_cell(
     _check_needs(method, entry.needs, needs)
     _check_places(out, checkpoints, [task_path, *needs.values()])
     task = tasks.read(task_path)
-    _check_task(task, method)
     shared = {name: _opened(name, needs[name], task, the_device) for name in entry.needs}
+    _check_task(task, method, the_settings, {name: fit.settings for name, fit in shared.items()})
 
-    cell = {
-        "suite": suite,
-        "method": method,
-        **task.cell(),
-        "settings": asdict(the_settings),
-        "classifier": asdict(the_classifier),
-        "needs": {name: asdict(fit.settings) for name, fit in shared.items()},
-        "folds": folds,
-    }
-    record = Record(out, cell)
-    record.tags({"device": device, "threads": threads, **provenance.record()})
-    label = " ".join(str(cell[key]) for key in ("method", "window", "injection", "seed"))
-    # Unfinished work of other settings or other code is of no use.
-    work = f"{record.identity} {provenance.code()} {device} {threads}"
-    run = Run(label, task.seed, the_device, checkpoints, record, checkpoint_seconds, work)
-    run.say(
-        f"fitting on {device}"
-        + (f" with {threads} threads" if device == "cpu" else f" ({torch.cuda.get_device_name()})")
-    )
-
+    work = _Work(method, task, the_settings, the_classifier, shared, folds, out)
+    run = work.run(suite, the_device, threads, checkpoints, checkpoint_seconds)
     with live(out, store), _undone(out, checkpoints, checkpoint_seconds), run.showing(), enough_memory():
-        result, drawn, found = _fitted(method, task, the_settings, the_classifier, shared, folds, run)
-        numbers = {
-            "kind": "fit",
-            "method": method,
-            "seconds": time.monotonic() - start,
-            "cpu_seconds": time.process_time() - cpu_start,
-            "peak_memory_mib": run.peak_memory_mib(),
-            "device": device,
-            "threads": threads,
-            "fits": run.fits,
-            **found,
-            **provenance.record(),
-        }
-        with events.atomic(out / MODEL) as model:  # the others get their names before it, or none of them does
-            result.save(model)
-            if drawn is not None:
-                _write_template(out / TEMPLATE, drawn, task)
-            events.write_json(out / NUMBERS, numbers)
-        logged = {"fit_seconds": numbers["seconds"], "fit_cpu_seconds": numbers["cpu_seconds"]}
-        record.metrics({**logged, "peak_memory_mib": run.peak_memory_mib()})
+        result, drawn, found = work.fitted(run)
+        cost = {"seconds": time.monotonic() - start, "cpu_seconds": time.process_time() - cpu_start}
+        cost["peak_memory_mib"] = run.peak_memory_mib()
+        numbers = {"kind": "fit", "method": method, "device": device, "threads": threads, "fits": run.fits, **cost}
+        _write(out, result, drawn, {**numbers, **found, **provenance.record()}, task)
+        run.record.metrics({key if key == "peak_memory_mib" else f"fit_{key}": value for key, value in cost.items()})
     remove_checkpoints(checkpoints)
+
+
+def _write(out: Path, result: Saved, drawn: Template | None, numbers: Mapping[str, Any], task: Task) -> None:
+    with events.atomic(out / MODEL) as model:  # the others get their names before it, or none of them does
+        result.save(model)
+        if drawn is not None:
+            template.write(out / TEMPLATE, drawn, task)
+        events.write_json(out / NUMBERS, numbers)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a fit depends on, and where it leaves its rows."""
+
+    method: str
+    task: Task
+    settings: Any
+    classifier: ClassifierSettings
+    shared: Mapping[str, Saved]
+    folds: int
+    out: Path
+
+    def identity(self) -> dict[str, Any]:
+        """What tells the cell from others."""
+        return {
+            "method": self.method,
+            **self.task.cell(),
+            "settings": asdict(self.settings),
+            "classifier": asdict(self.classifier),
+            "needs": {name: asdict(fit.settings) for name, fit in self.shared.items()},
+            "folds": self.folds,
+        }
+
+    def run(self, suite: str, device: torch.device, threads: int, checkpoints: Path, seconds: float) -> Run:
+        """The surroundings of the fit, with its first line of progress."""
+        cell = {"suite": suite, **self.identity()}
+        record = Record(self.out, cell)
+        record.tags({"device": device.type, "threads": threads, **provenance.record()})
+        label = " ".join(str(cell[key]) for key in ("method", "window", "injection", "seed"))
+        # Unfinished work of other settings or other code is of no use.
+        mark = f"{record.identity} {provenance.code()} {device.type} {threads}"
+        run = Run(label, self.task.seed, device, checkpoints, record, seconds, mark)
+        where = f"cpu with {threads} threads" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name()})"
+        run.say(f"fitting on {where}")
+        return run
+
+    def fitted(self, run: Run) -> tuple[Saved, Template | None, dict[str, Any]]:
+        """Run the whole fit; returns what is saved, the training template if there is one, and numbers to record."""
+        fitted = methods.load(self.method).fit(self.task, self.settings, self.shared, run)
+        _settle(fitted, self.method)
+        if fitted.rows:
+            template.write_rows(self.out / methods.ROWS, fitted.rows, self.task)
+        drawn = None
+        if "template" in fitted.modules:
+            drawn = template.draw(fitted.modules["template"], self.task, self.method, run.device, self.out)
+        needed = {name: fit.settings for name, fit in self.shared.items()}
+        result = Saved(
+            self.method,
+            self.settings,
+            needed,
+            self.task.features,
+            fitted.modules,
+            self.classifier,
+            saved.attributes_of(self.task),
+        )
+        ranges, inside = classify(result, fitted.contrast, drawn, self.task, self.folds, run)
+        result.fitted_range = ranges
+        return result, drawn, {"outside_fitted_range": _outside(self.task, inside, ranges), **fitted.numbers}
 
 
 def _check_needs(method: str, wanted: Sequence[str], needs: Mapping[str, Path]) -> None:
@@ -149,7 +185,7 @@ def _check_places(out: Path, checkpoints: Path, inputs: Sequence[Path]) -> None:
 @contextmanager
 def _undone(out: Path, checkpoints: Path, seconds: float) -> Iterator[None]:
     """Leave nothing that was not there before where the block fails within so many seconds; later, work is kept."""
-    start, made = time.monotonic(), [out / JOURNAL, out / CURSOR, checkpoints]
+    start, made = time.monotonic(), [out / JOURNAL, out / CURSOR, out / methods.ROWS, checkpoints]
     missing = [place for place in (*made, *checkpoints.parents, out, *out.parents) if not os.path.lexists(place)]
     try:
         yield
@@ -165,7 +201,7 @@ def _undone(out: Path, checkpoints: Path, seconds: float) -> Iterator[None]:
         raise
 
 
-def _check_task(task: tasks.Task, method: str) -> None:
+def _check_task(task: Task, method: str, settings: Any, needs: Mapping[str, Any]) -> None:
     """Refuse a task that a fit would fail on, be it after hours."""
     entry = catalogue.get(method)
     if entry.truth and not task.labelled:
@@ -178,7 +214,12 @@ def _check_task(task: tasks.Task, method: str) -> None:
         inside = int(events.in_window(mass, task.window).sum())
         parts = {"events in the window": inside, "events beside it": len(mass) - inside}
     if "template" in entry.roles:
-        parts["targets"] = len(draws.from_task(task.path, {}, entry.source, task.seed).target_mass)
+        with torch.device("meta"):
+            untrained = methods.load(method).build(settings, task.width, needs)["template"]
+        given = {
+            name: port for name, port in ports.inputs(untrained, task).items() if not getattr(port.drawn, "file", "")
+        }
+        parts["template events"] = draws.from_task(task.path, given, task.seed).count
     for name, number in parts.items():
         if number < tasks.LEAST_EVENTS:
             raise BadInput(
@@ -186,34 +227,13 @@ def _check_task(task: tasks.Task, method: str) -> None:
             )
 
 
-def _opened(name: str, path: Path, task: tasks.Task, device: torch.device) -> Saved:
+def _opened(name: str, path: Path, task: Task, device: torch.device) -> Saved:
     """A shared fit, of this task or, where it serves every window, of this one but for the window."""
     fit = saved.load(path, device)
     if fit.method != name:
         raise BadInput(f"--needs {name}={path}: is a fit of '{fit.method}'; give one of '{name}'")
     saved.check_task(fit, path, task, catalogue.get(name).everywhere)
     return fit
-
-
-def _fitted(
-    method: str,
-    task: tasks.Task,
-    settings: Any,
-    classifier: ClassifierSettings,
-    shared: Mapping[str, Saved],
-    folds: int,
-    run: Run,
-) -> tuple[Saved, Events | None, dict[str, Any]]:
-    """The whole of a fit: what is saved, the training template of a method that makes one, and numbers to note."""
-    fitted = methods.load(method).fit(task, settings, shared, run)
-    _settle(fitted, method)
-    drawn = None
-    if "template" in fitted.modules:
-        drawn = draw_template(fitted.modules["template"], task, method, settings, run.device)
-    needed = {name: fit.settings for name, fit in shared.items()}
-    result = Saved(method, settings, needed, task.features, fitted.modules, classifier, saved.said_of(task))
-    inside = _classify(result, fitted.contrast, drawn, task, folds, run)
-    return result, drawn, {"outside_fitted_range": _outside(task, inside, result.fitted_range), **fitted.numbers}
 
 
 def _settle(fitted: methods.Fitted, method: str) -> None:
@@ -225,77 +245,11 @@ def _settle(fitted: methods.Fitted, method: str) -> None:
             raise GateFailed(f"{method}: '{wrong}' of its {role} is not finite; look for odd values in the features")
 
 
-def draw_template(module: nn.Module, task: tasks.Task, method: str, settings: Any, device: torch.device) -> Events:
-    """Draw the training template with torch, from the very draws that ONNX Runtime will be fed.
-
-    Returns:
-        One event for each target mass.
-
-    Raises:
-        GateFailed: a feature of one is not finite.
-    """
-    drawn = draws.from_task(task.path, *ports.drawing(module, task.width, method, settings, task.seed))
-    count = len(drawn.target_mass)
-    parts, masses = [], []
-    for index in range(-(-count // draws.BLOCK)):
-        block = drawn.block(index)
-        masses.append(block["condition"][:, 0])
-        feeds = {name: torch.from_numpy(values).to(device) for name, values in block.items()}
-        parts.append(ports.run(module, feeds).cpu().numpy())
-    features = np.concatenate(parts)[:count]
-    bad = int((~np.isfinite(features)).any(1).sum())
-    if bad:
-        raise GateFailed(f"{method}: {bad} of {count} events of its template are not finite; lower the learning rate")
-    return Events(np.concatenate(masses)[:count], features, None)
-
-
-def _classify(
-    result: Saved, contrast: methods.Contrast | None, drawn: Events | None, task: tasks.Task, folds: int, run: Run
-) -> Array:
-    """Train the classifiers of a fit, where it has any, and note what they saw; returns the data in the window."""
-    settings, data = result.classifier_settings, task.events("data")
-    rows = np.flatnonzero(task.inside(data))
-    inside = data.features[rows]
-    if drawn is not None:
-        if "score" not in result.modules:
-            contrast = methods.Contrast(inside, drawn.features)
-        # Row i, of the data as of the template, is left to the classifier of fold i modulo folds.
-        for fold in range(folds):
-            seen = inside[rows % folds != fold], drawn.features[np.arange(len(drawn)) % folds != fold]
-            result.folds.append(train_classifier(f"fold{fold}", *seen, None, settings, run))
-    if contrast is not None:
-        sides = contrast.positive, contrast.negative, contrast.weight
-        result.classifier = train_classifier("classifier", *sides, settings, run)
-    result.fitted_range = _fitted_ranges(task, result.modules, contrast)
-    return inside
-
-
-def _write_template(path: Path, drawn: Events, task: tasks.Task) -> None:
-    columns = {task.mass: drawn.mass, **split(drawn.features, task.features)}
-    with events.new_file(path) as file:
-        file.attrs.update({"kind": "template", "seed": task.seed, "count": len(drawn)})
-        events.write(file, columns, task.units)
-
-
-def _fitted_ranges(
-    task: tasks.Task, modules: Mapping[str, nn.Module], contrast: methods.Contrast | None
-) -> dict[str, dict[str, list[float]]]:
-    ranges = {role: ports.fitted_ranges(module) for role, module in modules.items()}
-    if contrast is not None:
-        low = np.minimum(contrast.positive.min(0), contrast.negative.min(0)).tolist()
-        high = np.maximum(contrast.positive.max(0), contrast.negative.max(0)).tolist()
-        ranges["score"] = list(zip(low, high, strict=True))
-    return {
-        role: {name: list(edges) for name, edges in zip(task.features, found, strict=True)}
-        for role, found in ranges.items()
-        if found is not None
-    }
-
-
-def _outside(task: tasks.Task, features: Array, ranges: Mapping[str, Mapping[str, list[float]]]) -> dict[str, int]:
+def _outside(task: Task, features: Array, ranges: Mapping[str, Mapping[str, list[float]]]) -> dict[str, int]:
     """Signal-region data with a feature outside the fitted range, by role."""
     counts = {}
     for role, edges in ranges.items():
-        low, high = np.array([edges[name] for name in task.features], dtype=np.float32).T
+        found = np.array([edges[name] for name in task.features], dtype=np.float32)
+        low, high = np.repeat(found, list(task.features.values()), axis=0).T
         counts[role] = int(((features < low) | (features > high)).any(1).sum())
     return counts

@@ -1,4 +1,4 @@
-"""Maximum-likelihood fits of conditional flows, and of the marginals in front of other generators."""
+"""Maximum-likelihood fits: of conditional flows, and of the marginals of other generators."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
@@ -17,36 +17,36 @@ from sideband.train.settings import Range
 
 @dataclass(frozen=True)
 class MarginalTraining(Training):
-    """How the marginals of a generator are trained, if at all: by a short fit of few parameters."""
+    """How the few parameters of a generator's marginals are trained; 0 epochs leave them untrained."""
 
     epochs: Annotated[int, Range(0, 10**9)] = 8
 
 
 MARGINALS = MarginalTraining(8, 2048, 5e-3, "cosine", validation=0.02, patience=None, ema=0.99)
-ROWS = 20_000  # that are worked out at once, for bounded memory
+ROWS = 20_000  # evaluated at once, for bounded memory
 
 
 class HasMass(Protocol):
-    """A module that says how the mass is to be scaled."""
+    """A module that scales the mass."""
 
     @property
     def mass(self) -> MassScale:
-        """Of the mass."""
+        """Scales the mass."""
 
     def to(self, device: torch.device) -> Any:
-        """Move it."""
+        """Move to a device."""
 
 
 class HasPreprocessing(HasMass, Protocol):
-    """A module that says how features and mass are to be scaled."""
+    """A module that scales features and mass."""
 
     @property
     def preprocess(self) -> LogitStandardise:
-        """Of the features."""
+        """Scales the features."""
 
 
 def preprocessed(density: HasPreprocessing, table: Events, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Events as the density's flow sees them, on the device: features `[N, d]` and condition `[N, 1]`."""
+    """Events as the flow sees them, on the device: preprocessed features `[N, d]` and scaled masses `[N, 1]`."""
     density.to(device)
     with torch.no_grad():
         x, _ = density.preprocess(torch.from_numpy(table.features).to(device).T)
@@ -57,7 +57,7 @@ def preprocessed(density: HasPreprocessing, table: Events, device: torch.device)
 def prepared(
     model: HasPreprocessing, table: Events, mass_range: tuple[float, float], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Fit a model's preprocessing to events and a mass range; the events as `preprocessed` gives them."""
+    """Fit the preprocessing of a model to events and a mass range; returns the events as `preprocessed` does."""
     model.preprocess.fit(torch.from_numpy(table.features))
     model.mass.fit(*mass_range)
     return preprocessed(model, table, device)
@@ -74,7 +74,7 @@ def log_density(flow: Flow, x: Tensor, condition: Tensor, rows: int = ROWS) -> T
 
 
 def fit_flow(name: str, flow: Flow, x: Tensor, condition: Tensor, training: Training, run: Run) -> None:
-    """Fit `flow` to preprocessed features `[N, d]` given `[N, 1]`, by the mean of -log p."""
+    """Fit `flow` to preprocessed features `[N, d]` given scaled masses `[N, 1]`, by the mean of -log p."""
 
     def loss(model: Flow, batch: Batch) -> Tensor:
         features, mass = batch.rows
@@ -85,20 +85,20 @@ def fit_flow(name: str, flow: Flow, x: Tensor, condition: Tensor, training: Trai
 
 
 class HasMarginals(HasMass, Protocol):
-    """A generator of features that are normal at every mass."""
+    """A generator in features that are standard normal at every mass."""
 
     @property
     def marginals(self) -> Marginals:
-        """Of the features."""
+        """Maps the features to standard normal ones."""
 
 
 def fit_marginals(
     model: HasMarginals, table: Events, mass_range: tuple[float, float], training: Training, run: Run
 ) -> tuple[Tensor, Tensor]:
-    """Fit a generator's marginals to events by the mean of -log p; with no epochs, their quantiles at all masses alone.
+    """Fit the marginals of a generator to events by the mean of -log p; with 0 epochs, only their quantiles.
 
     Returns:
-        The events' features as the network is to see them `[N, d]`, and their masses `[N, 1]`, on the device.
+        Standard normal features `[N, d]` for the network, and masses `[N, 1]` in the mass unit, on the device.
     """
     model.to(run.device)
     features, mass = (torch.from_numpy(values).to(run.device) for values in (table.features, table.mass[:, None]))

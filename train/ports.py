@@ -1,46 +1,52 @@
-"""What goes into a module and what comes out, by name: the same names in training, in the graph and in deployment."""
+"""What goes into a module and what comes out, by name: the same in training, in the graph and in deployment."""
 
 import inspect
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sideband.benchmarks import catalogue
+from sideband.benchmarks.events.task import Task
+from sideband.infer.inputs import Constant, Drawn, Noise, Target
+from sideband.infer.metadata import Port
 from sideband.train.nets.preprocessing import LogitStandardise
 
-OUTPUT = {"template": "features", "score": "score", "density": "log_density"}
+OUTPUTS = {"template": ("features", "weight"), "score": ("score",), "density": ("log_density",)}
 
 
-def inputs(module: nn.Module, features: int) -> dict[str, int]:
-    """Columns of each input of a module, in order.
+def inputs(module: nn.Module, task: Task) -> dict[str, Port]:
+    """The inputs of a module, in order, by the names of its `forward`.
 
-    The names are those of `forward`: `noise`, `condition` (the mass), `source` and `source_condition` (events a
-    template starts from, and their mass), `anchor_low` and `anchor_high` (the masses a method interpolates between),
-    `features`. A module that takes other than one noise number a feature says so as `noise_columns`.
+    `noise` holds one number a feature, or as many as the module's `noise_columns` says. `condition`, and every name
+    that ends in it, is a mass. `features`, and every other name, holds the task's features. A template says in its
+    `drawn` how each input is drawn; by default noise is normal and the condition is the target mass.
     """
-    widths = {
-        "noise": int(getattr(module, "noise_columns", features)),
-        "condition": 1,
-        "source": features,
-        "source_condition": 1,
-        "anchor_low": 1,
-        "anchor_high": 1,
-        "features": features,
-    }
-    return {name: widths[name] for name in inspect.signature(module.forward).parameters}
+    drawn: dict[str, Drawn] = {"noise": Noise(), "condition": Target(), **getattr(module, "drawn", {})}
+    return {name: _port(name, module, task, drawn.get(name)) for name in inspect.signature(module.forward).parameters}
 
 
-def drawing(
-    module: nn.Module, features: int, method: str, settings: Any, seed: int
-) -> tuple[dict[str, int], str | None, int, float | None]:
-    """What to ask `infer.draws.from_task` for a method's template, the task apart: inputs, source, seed, margin."""
-    margin = getattr(settings, "anchor_margin", None)
-    return inputs(module, features), catalogue.get(method).source, seed, margin
+def _port(name: str, module: nn.Module, task: Task, drawn: Drawn | None) -> Port:
+    if name == "noise":
+        return Port(("noise",), ("",), (int(getattr(module, "noise_columns", task.width)),), drawn)
+    if isinstance(drawn, Constant):
+        return Port((name,), (task.units[task.mass],), (1,), drawn)
+    if name.endswith("condition"):
+        return Port((task.mass,), (task.units[task.mass],), (1,), drawn)
+    return features(task, drawn)
+
+
+def features(task: Task, drawn: Drawn | None = None) -> Port:
+    """The features of a task, side by side."""
+    return Port(tuple(task.features), tuple(task.units[name] for name in task.features), widths(task), drawn)
+
+
+def widths(task: Task) -> tuple[int, ...]:
+    """Numbers an event of each feature of a task."""
+    return tuple(task.features.values())
 
 
 def fitted_ranges(module: nn.Module) -> list[tuple[float, float]] | None:
-    """The range of each feature that a module's preprocessing was fitted in, None if it has no preprocessing."""
+    """The range of each feature that a module's preprocessing was fitted in; None if it has no preprocessing."""
     for part in module.modules():
         if isinstance(part, LogitStandardise):
             return part.ranges()
@@ -48,7 +54,12 @@ def fitted_ranges(module: nn.Module) -> list[tuple[float, float]] | None:
 
 
 @torch.no_grad()
-def run(module: nn.Module, feeds: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Call a module on named inputs."""
-    result: torch.Tensor = module(**feeds)
-    return result
+def run(module: nn.Module, feeds: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """Call a module on named inputs; its outputs in order."""
+    result: Any = module(**feeds)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def named(role: str, number: int) -> tuple[str, ...]:
+    """The names of the outputs of a module that plays a role and gives so many."""
+    return OUTPUTS[role][:number]

@@ -1,4 +1,4 @@
-"""What a fit is given besides its data: seed, device, place for checkpoints, record, and a voice."""
+"""What a fit needs besides its data: seed, device, checkpoints, record, and progress on the screen."""
 
 import hashlib
 import math
@@ -23,9 +23,9 @@ from sideband.train.files import Damaged
 
 T = TypeVar("T")
 
-SAY_SECONDS = 15.0
-MARK = "of"  # the file in a folder of checkpoints that says what they are of
-CHECKPOINTS = (MARK, "*.pt", "*.npz", ".*.tmp", ".*.lock")  # what such a folder holds
+PROGRESS_SECONDS = 15.0  # between two lines in a log
+MARK = "of"  # the file in a folder of checkpoints that names the work they belong to
+CHECKPOINTS = (MARK, "*.pt", "*.npz", ".*.tmp", ".*.lock")  # the files of such a folder
 LONGEST_NAME = 255  # bytes
 
 
@@ -36,22 +36,22 @@ def derived_seed(seed: int, *purpose: object) -> int:
 
 
 def open_device(name: str) -> torch.device:
-    """The device "cpu" or "cuda", if it is there; raises `BadInput` if it is not."""
+    """Open the device "cpu" or "cuda"; raises `BadInput` where there is none."""
     if name not in ("cpu", "cuda"):
         raise BadInput(f"device '{name}': choose cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput(
-            f"device cuda was asked for, but torch {torch.__version__} finds no CUDA GPU; "
+            f"device cuda: torch {torch.__version__} finds no CUDA GPU; "
             "install torch's CUDA build and NVIDIA's driver, or use --device cpu"
         )
     return torch.device(name)
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that no file can be written to, before any work is done for it; nothing is left there.
+    """Refuse a folder that cannot be written to, before any work is done for it; leaves nothing there.
 
     Raises:
-        BadInput: its name is too long, it lies in a file, or the operating system takes no file there.
+        BadInput: its name is too long, a file is in its way, or the operating system allows no file there.
     """
     if max((len(os.fsencode(part)) for part in folder.parts), default=0) > LONGEST_NAME:
         raise BadInput(f"{folder}: cannot be written (a name is over {LONGEST_NAME} bytes long); choose a shorter one")
@@ -67,21 +67,21 @@ def check_folder(folder: Path) -> None:
 
 
 def check_checkpoints(folder: Path) -> None:
-    """Refuse a folder for unfinished work that holds anything else, because it is removed in the end.
+    """Refuse a folder for checkpoints that holds anything else, because a finished fit removes it.
 
     Raises:
-        BadInput: it does, or cannot be written to.
+        BadInput: it holds other files, or cannot be written to.
     """
     check_folder(folder)
-    held = set(folder.iterdir()) if folder.is_dir() else set()
+    there = set(folder.iterdir()) if folder.is_dir() else set()
     ours = {path for pattern in CHECKPOINTS for path in folder.glob(pattern) if path.is_file()}
-    named = {path for path in held if not path.name.startswith(".")}
-    if held - ours or (named and not (folder / MARK).exists()):
+    named = {path for path in there if not path.name.startswith(".")}
+    if there - ours or (named and not (folder / MARK).exists()):
         raise BadInput(f"{folder}: holds other files than checkpoints; give a folder of their own")
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove a folder of unfinished work, its mark last: what a kill leaves of it must be known for ours."""
+    """Remove a folder of checkpoints, its mark last, so that what a kill leaves behind is still known as ours."""
     for path in folder.glob("*"):
         if path.name != MARK:
             path.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def remove_checkpoints(folder: Path) -> None:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turn torch's ways to say that there is not enough memory into Python's."""
+    """Turn torch's errors about a lack of memory into MemoryError."""
     try:
         yield
     except RuntimeError as error:
@@ -101,7 +101,15 @@ def enough_memory() -> Iterator[None]:
 
 @dataclass
 class Progress:
-    """Where a fit stands, besides its weights."""
+    """How far a fit has got, apart from its weights.
+
+    Args:
+        epoch: finished epochs.
+        seconds, cpu_seconds: time spent, over all resumptions.
+        best, best_epoch: lowest criterion of each member, and the epoch, from 0, that reached it.
+        history: losses of each epoch, by name.
+        done: whether training has ended.
+    """
 
     epoch: int = 0
     seconds: float = 0.0
@@ -117,13 +125,13 @@ class Run:
     """The surroundings of one fit.
 
     Args:
-        label: what progress lines call it.
-        seed: the task's seed; every random number of the fit follows from it.
-        device: where tensors live.
-        checkpoints: folder for unfinished work, outside the declared outputs.
-        record: settings, curves and numbers go here, and from there to MLflow.
+        label: its name in progress lines.
+        seed: the task's seed, from which every random number of the fit follows.
+        device: where its tensors are.
+        checkpoints: folder for unfinished work, apart from the outputs.
+        record: takes settings, curves and numbers, and passes them on to MLflow.
         checkpoint_seconds: least time between two checkpoints.
-        work: what a checkpoint is a function of; one of other work is of no use.
+        work: everything that checkpoints depend on; those of other work are ignored.
     """
 
     label: str
@@ -136,12 +144,12 @@ class Run:
     fits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
         self._bar: Bar | None = None
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Show progress while the block runs: a bar on a terminal, a line now and then in a log."""
+        """Show progress while the block runs: a bar on a terminal, occasional lines in a log."""
         if not sys.stderr.isatty():
             yield
             return
@@ -150,14 +158,14 @@ class Run:
         self._bar = None
 
     def unfinished(self, name: str, open_: Callable[[Path], T]) -> T | None:
-        """What the checkpoint `name` holds, opened; None if this very work has left none, or a damaged one."""
+        """Open the checkpoint `name` with `open_`; None if this very work has left none, or a damaged one."""
         path = self.checkpoints / name
         if not (path.is_file() and self._marked()):
             return None
         try:
             return open_(path)
         except Damaged as error:
-            self.say(f"{path} is damaged ({error}); what it holds is fitted anew")
+            self.say(f"{path} is damaged ({error}); its fit starts over")
             return None
 
     @contextmanager
@@ -175,7 +183,7 @@ class Run:
         return mark.is_file() and mark.read_bytes() == self.work.encode()
 
     def seeded(self, name: str) -> None:
-        """Seed torch for building the model `name`, so that it starts the same after a kill."""
+        """Seed torch before the model `name` is built, so that it starts from the same weights after a kill."""
         torch.manual_seed(derived_seed(self.seed, name, "weights"))
 
     def say(self, text: str) -> None:
@@ -183,23 +191,23 @@ class Run:
         print(f"{self.label}: {text}", flush=True)
 
     def epoch(self, name: str, epoch: int, epochs: int, seconds: float, curve: dict[str, float]) -> None:
-        """Note one finished epoch: curves to the record, time left to the reader."""
+        """Record the curves of a finished epoch, and show how much time is left."""
         self.record.metrics({f"{name}.{key}": value for key, value in curve.items()}, step=epoch)
         values = "  ".join(f"{key} {value:.4f}" for key, value in curve.items())
         self.progress(name, epoch, epochs, f"{values}  at most {seconds / epoch * (epochs - epoch):.0f} s left")
 
     def progress(self, name: str, done: int, total: int, text: str = "") -> None:
-        """Show how far `name` has got: on the bar, or as a line now and then."""
+        """Show how far `name` has got: on the bar, or as a line every quarter of a minute."""
         if self._bar is not None:
             task = next((task.id for task in self._bar.tasks if task.description == name), None)
             task = self._bar.add_task(name, total=total) if task is None else task
             self._bar.update(task, completed=done)
-        elif time.monotonic() - self._said > SAY_SECONDS:
+        elif time.monotonic() - self._last_line > PROGRESS_SECONDS:
             self.say(f"{name} {done}/{total}  {text}")
-            self._said = time.monotonic()
+            self._last_line = time.monotonic()
 
     def fitted(self, name: str, progress: Progress, events_per_epoch: int) -> None:
-        """Note one finished fit: what it cost."""
+        """Record what a finished fit cost."""
         epochs = progress.epoch
         self.fits[name] = {
             "epochs": epochs,
@@ -212,7 +220,7 @@ class Run:
         self.say(f"{name} fitted in {progress.seconds:.1f} s, {epochs} epochs")
 
     def peak_memory_mib(self) -> float:
-        """Peak memory of the fit in MiB: allocated on the GPU, or resident on the CPU."""
+        """Peak memory of the fit [MiB]: allocated on the GPU, or resident on the CPU."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
         return provenance.peak_memory_mib()

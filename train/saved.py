@@ -15,12 +15,12 @@ from sideband.infer import events
 from sideband.infer.errors import BadInput
 from sideband.infer.metadata import is_range
 from sideband.train import methods
-from sideband.train.classifiers.step import ClassifierSettings, StackedMLP
+from sideband.train.classifiers.mlp import StackedMLP
+from sideband.train.classifiers.settings import ClassifierSettings
+from sideband.train.classifiers.step import Classifier
 from sideband.train.classifiers.trees import TreeEnsemble
 from sideband.train.files import Damaged, read_tensors, write_tensors
 from sideband.train.settings import settings_from
-
-Classifier = TreeEnsemble | StackedMLP
 
 # What a file holds, by the type of each part.
 CONTENT: dict[str, tuple[type, ...]] = {
@@ -107,7 +107,8 @@ def load(path: str | Path, device: torch.device | None = None) -> Saved:
         build = methods.load(content["method"]).build
         modules = _filled(lambda: build(settings, width, needs), content["modules"])
         packed = [each for each in (content["classifier"], *content["folds"]) if each is not None]
-        classifiers = [_unpacked(each, width, classifier_settings) for each in packed]
+        seen = getattr(modules.get("encoder"), "latent_width", width)
+        classifiers = [_unpacked(each, seen, classifier_settings) for each in packed]
     except Damaged as error:
         raise BadInput(f"{path}: not a fit of Sideband, or a damaged one ({error}); train it again") from error
     for module in modules.values():
@@ -127,8 +128,8 @@ def load(path: str | Path, device: torch.device | None = None) -> Saved:
     )
 
 
-def said_of(task: Task) -> dict[str, Any]:
-    """What a task says of itself, as a fit keeps it."""
+def attributes_of(task: Task) -> dict[str, Any]:
+    """The attributes of a task that a fit keeps."""
     return {key: value for key, value in task.attributes.items() if key != "kind"}
 
 
@@ -136,11 +137,11 @@ def check_task(fit: Saved, path: Path, task: Task, of_any_window: bool = False) 
     """Refuse a task that is not the one of the fit in `path`, or the same but for its window.
 
     Raises:
-        BadInput: something that the task says of itself is not what the fit's said.
+        BadInput: an attribute of the task differs from that of the fit's task.
     """
-    ours, theirs = fit.task, said_of(task)
-    told = (ours.keys() | theirs.keys()) - (OF_THE_WINDOW if of_any_window else set())
-    other = {key for key in told if repr(ours.get(key)) != repr(theirs.get(key))}  # NaN is itself here
+    ours, theirs = fit.task, attributes_of(task)
+    keys = (ours.keys() | theirs.keys()) - (OF_THE_WINDOW if of_any_window else set())
+    other = {key for key in keys if repr(ours.get(key)) != repr(theirs.get(key))}  # NaN is itself here
     if list(fit.columns.items()) != list(task.features.items()):
         other.add("features")
     if other:

@@ -1,6 +1,6 @@
-"""Settings: frozen dataclasses, filled from a suite's mappings with a clear line for every mistake.
+"""Settings: frozen dataclasses, filled from the mappings of a suite, with one clear line for every mistake.
 
-Each number has its range in its type, so that no fit is started with one that makes no sense.
+The type of every number states its range, so that no fit starts with a value that makes no sense.
 """
 
 import dataclasses
@@ -18,11 +18,12 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Range:
-    """Where a number must lie, stated in its type: `Annotated[int, Range(1, 10)]`.
+    """The range of a number, stated in its type: `Annotated[int, Range(1, 10)]`.
 
     Args:
-        least, most: the ends, which belong to it.
-        above, below: whether the lower end, or the upper one, does not.
+        least, most: the ends.
+        above: whether the lower end is excluded.
+        below: whether the upper end is excluded.
     """
 
     least: float
@@ -35,18 +36,18 @@ class Range:
         return low and (value < self.most if self.below else value <= self.most)
 
     def __str__(self) -> str:
-        """As messages say it: "from 0 to below 1"."""
+        """In words: "from 0 to below 1"."""
         low = f"above {self.least:.15g} and " if self.above else f"from {self.least:.15g} to "
         return low + ("below " if self.below else "up to " if self.above else "") + f"{self.most:.15g}"
 
 
 Count = Annotated[int, Range(1, 10**9)]  # epochs, events
-Width = Annotated[int, Range(1, 4096)]  # of a layer
+Width = Annotated[int, Range(1, 4096)]  # units of a layer
 Depth = Annotated[int, Range(1, 64)]  # layers, blocks, transforms
-Members = Annotated[int, Range(1, 1000)]  # of an ensemble
-Steps = Annotated[int, Range(2, 1000)]  # of a solver
-Rate = Annotated[float, Range(0, 1, above=True)]  # of learning
-Share = Annotated[float, Range(0, 1, below=True)]  # of events, or how much an average keeps of what was
+Members = Annotated[int, Range(1, 1000)]  # models of an ensemble
+Steps = Annotated[int, Range(2, 1000)]  # steps of a solver
+Rate = Annotated[float, Range(0, 1, above=True)]  # learning rates
+Share = Annotated[float, Range(0, 1, below=True)]  # shares of events, decays of averages
 Positive = Annotated[float, Range(0, 1e9, above=True)]
 
 
@@ -54,13 +55,13 @@ def settings_from(kind: type[S], given: Mapping[str, Any], where: str) -> S:
     """Fill the dataclass `kind` with `given` over its defaults.
 
     Args:
-        kind: a dataclass; fields may be numbers with a `Range`, text, None, choices (`Literal`) or dataclasses. What
-            its settings must be together, its `__post_init__` says by a ValueError.
-        given: values by field name; a mapping for a nested dataclass changes only what it names.
-        where: how messages call the place, "methods.cathode" say.
+        kind: a dataclass whose fields are numbers with a `Range`, texts, None, choices (`Literal`) or dataclasses. Its
+            `__post_init__` raises ValueError for values that contradict each other.
+        given: values by field name; a mapping for a nested dataclass changes only the fields it names.
+        where: the place for messages, such as "methods.cathode".
 
     Raises:
-        BadInput: an unknown name, a value of the wrong type or out of its range, or values that do not go together.
+        BadInput: an unknown name, a value of the wrong type or out of range, or values that contradict each other.
     """
     return _filled(kind, kind(), given, where)
 
@@ -95,7 +96,7 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
         return None
     for candidate in allowed:
         kind, limits = number(candidate)
-        # Whole numbers will do for others; true and false are none.
+        # A whole number may stand for a float, but true and false are no numbers.
         if type(value) is kind or (kind is float and type(value) is int):
             if limits is None:
                 return value
@@ -105,28 +106,28 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
 
 
 def number(hint: Any) -> tuple[Any, Range | None]:
-    """The type in a hint, and the range in it if it is a number's.
+    """The type in a hint, and for a number its range.
 
     Raises:
-        TypeError: a number without a range, which whoever wrote the settings has forgotten.
+        TypeError: a number without a range, a mistake in the class of the settings.
     """
     kind, *notes = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
     limits = next((note for note in notes if isinstance(note, Range)), None)
     if limits is None and kind in (int, float):
-        raise TypeError(f"{kind.__name__}: a number among settings needs a Range in its type")
+        raise TypeError(f"{kind.__name__}: the type of a number in settings needs a Range")
     return kind, limits
 
 
 def _named(hint: Any) -> str:
-    """What messages call a type."""
+    """The name of a type in messages."""
     kind, limits = number(hint)
     names = {int: f"a whole number {limits}", float: f"a number {limits}", bool: "true or false", type(None): "null"}
     return names.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def _shown(value: Any) -> str:
-    """A value in a message, short."""
+    """A value for a message, shortened."""
     try:
         return reprlib.repr(value)
-    except ValueError:  # Python prints no whole number of more than 4,300 digits
+    except ValueError:  # Python refuses to print whole numbers of more than 4,300 digits
         return "a number of thousands of digits"

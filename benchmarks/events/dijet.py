@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-DEFAULT = ("m_j1", "dm_j", "tau21_j1", "tau21_j2", "dr_jj")  # of suites, and all the embedded set has
+DEFAULT = ("m_j1", "dm_j", "tau21_j1", "tau21_j2", "dr_jj")  # the default of suites; the embedded set has no others
 FEATURES = (*DEFAULT, "tau32_j1", "tau32_j2")
 UNITS = {"m_jj": "TeV", "m_j1": "TeV", "dm_j": "TeV"}
 

@@ -1,4 +1,4 @@
-"""Fetch the LHC Olympics R&D feature files from Zenodo, with checksums; an interrupted download goes on where it was.
+"""Download the LHC Olympics R&D feature files from Zenodo, with checksums; an interrupted download is resumed.
 
 Data: G. Kasieczka, B. Nachman, D. Shih, "Official datasets for LHC Olympics 2020" (CC BY 4.0).
 """
@@ -17,7 +17,7 @@ from sideband.infer.errors import BadInput, in_one_line
 
 ZENODO = "https://zenodo.org"
 
-# The file of each part of the data set, and the records that hold it, newest first.
+# The file of each part of the data set, and the Zenodo records that have it, newest first.
 FILES = {
     "data": ("events_anomalydetection_v2.features.h5", ("6466204", "4536377")),
     "background": ("events_anomalydetection_qcd_extra_inneronly_features.h5", ("8370758", "5759087")),
@@ -29,7 +29,7 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on Zenodo: where it is, its bytes, its MD5."""
+    """A file on Zenodo: its address, its size in bytes, its MD5."""
 
     url: str
     size: int
@@ -37,10 +37,10 @@ class Remote:
 
 
 def download(to: Path, parts: Iterable[str] = tuple(FILES), site: str = ZENODO) -> list[Path]:
-    """Fetch the files of `parts` into the folder `to`; those that are there and whole are left alone.
+    """Download the files of `parts` into the folder `to`, unless they are there and complete.
 
     Raises:
-        BadInput: the site cannot be reached, does not have a file, or sent other bytes than it promised.
+        BadInput: the site cannot be reached, lacks a file, or sends other bytes than it promised.
     """
     found = []
     for part in parts:
@@ -71,7 +71,7 @@ def _get(url: str, **options: object) -> requests.Response:
 
 
 def _find(name: str, records: tuple[str, ...], site: str) -> Remote:
-    """Look a file up in the records that should hold it."""
+    """Look a file up in the records that should have it."""
     for record in records:
         try:
             entries = {entry["key"]: entry for entry in _get(f"{site}/api/records/{record}").json()["files"]}
@@ -81,12 +81,12 @@ def _find(name: str, records: tuple[str, ...], site: str) -> Remote:
             found = Remote(str(entries[name]["links"]["self"]), int(entries[name]["size"]), digest)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(
-                f"{site}: does not answer as Zenodo does ({in_one_line(error)}); name another site"
+                f"{site}: is not a site with Zenodo's interface ({in_one_line(error)}); name another one"
             ) from error
         if kind != "md5":
             raise BadInput(f"{site}: record {record} gives {name} a checksum of unknown kind '{kind}'")
         return found
-    raise BadInput(f"{site}: none of the records {', '.join(records)} holds {name}; fetch it elsewhere")
+    raise BadInput(f"{site}: none of the records {', '.join(records)} has {name}; fetch it elsewhere")
 
 
 def _fetch(remote: Remote, path: Path) -> None:
@@ -102,15 +102,15 @@ def _fetch(remote: Remote, path: Path) -> None:
                 if partial.exists() and not partial.stat().st_size:
                     partial.unlink()
         if not partial.exists() or partial.stat().st_size < remote.size:
-            raise BadInput(f"{remote.url}: ended early; what came is kept, run the same command again")
+            raise BadInput(f"{remote.url}: ended early; the part received is kept, run the same command again")
         if _md5(partial) != remote.md5:
             partial.unlink()
-            raise BadInput(f"{remote.url}: the checksum is wrong, so the file was thrown away; run the command again")
+            raise BadInput(f"{remote.url}: the checksum is wrong and the file was removed; run the command again")
         partial.replace(path)
 
 
 def _append(remote: Remote, partial: Path, start: int) -> None:
-    """Fetch what is missing from byte `start` on, or everything where the site cannot begin there."""
+    """Download the rest from byte `start` on, or everything if the site cannot begin there."""
     answer = _get(remote.url, stream=True, headers={"Range": f"bytes={start}-"} if start else {})
     resumed = answer.status_code == requests.codes.partial_content
     columns = (TextColumn(partial.name[1:-5]), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -121,10 +121,10 @@ def _append(remote: Remote, partial: Path, start: int) -> None:
                 handle.write(chunk)
                 bar.advance(task, len(chunk))
                 if handle.tell() > remote.size:
-                    break  # another file than was promised; its checksum is wrong
+                    break  # not the promised file; its checksum will be wrong
         except requests.RequestException as error:
             raise BadInput(
-                f"{remote.url}: the connection broke; what came is kept, run the same command again"
+                f"{remote.url}: the connection broke; the part received is kept, run the same command again"
             ) from error
 
 

@@ -1,6 +1,6 @@
-"""How the embedded dijets are cut from generated files; `python -m benchmarks generate embedded` does all of it.
+"""The embedded dijets, cut from generated files: the last step of `python -m benchmarks generate embedded`.
 
-Rows stay in order, so any cut by row is unbiased; mantissas are rounded to 12 bits (1 part in 8,000, far below the
+Rows stay in order, so a cut by row is unbiased. Mantissas are rounded to 12 bits (1 part in 8,000, far below the
 detector's resolution), which nearly halves the size.
 """
 
@@ -16,7 +16,7 @@ from sideband.infer import events
 COLUMNS = ("m_jj", *DIJET_FEATURES)
 MANTISSA_BITS = 12
 QCD, SIGNAL, SIMULATION = 450_000, 60_000, 150_000
-# To be made first; further background is cut from the QCD that is left.
+# What is generated for them; further background is cut from the rest of the QCD.
 GENERATED = {"qcd": 1_055_000, "signal": SIGNAL, "simulation": SIMULATION}
 SCANNED = (2.9, 4.1)  # TeV: every window of the sliding scan
 ORIGIN = (
@@ -26,12 +26,12 @@ ORIGIN = (
 
 
 def needed(qcd: int) -> dict[str, int]:
-    """Events of each kind to generate for a set with so many QCD events in all, in the embedded set's proportions."""
+    """How many events of each kind to generate beside `qcd` QCD events, in the proportions of the embedded set."""
     return {name: max(number * qcd // GENERATED["qcd"], 1) for name, number in GENERATED.items()}
 
 
 def rounded(values: NDArray[np.float32], bits: int = MANTISSA_BITS) -> NDArray[np.float32]:
-    """Float32 values with all but `bits` mantissa bits rounded away, so that they compress."""
+    """Float32 values rounded to `bits` bits of mantissa, so that they compress."""
     drop = 23 - bits
     raw = values.astype(np.float32).view(np.uint32)
     return ((raw + np.uint32(1 << (drop - 1))) >> np.uint32(drop) << np.uint32(drop)).view(np.float32)
@@ -54,16 +54,16 @@ def cut(generated: Path, to: Path) -> list[Path]:
         **{name: events.read(generated / f"{name}.h5", COLUMNS) for name in ("signal", "simulation")},
     }
     for part in PARTS:
-        said = f"m_jj in {SCANNED[0]}-{SCANNED[1]} TeV" if part == "background" else "mass not cut"
-        _write(to / f"{part}.h5", generated / f"{sources[part]}.h5", tables[part], part == "signal", said)
+        cut_on = f"m_jj in {SCANNED[0]}-{SCANNED[1]} TeV" if part == "background" else "mass not cut"
+        _write(to / f"{part}.h5", generated / f"{sources[part]}.h5", tables[part], part == "signal", cut_on)
     return [to / f"{part}.h5" for part in PARTS]
 
 
-def _write(path: Path, source: Path, columns: events.Columns, signal: bool, said: str) -> None:
+def _write(path: Path, source: Path, columns: events.Columns, signal: bool, cut: str) -> None:
     number = len(columns["m_jj"])
     with events.new_file(path) as file, events.opened(source) as original:
         file.attrs.update({name: original.attrs[name] for name in ORIGIN if name in original.attrs})
-        file.attrs["cut"] = f"{said}; the first {number} such events of those generated for this part"
+        file.attrs["cut"] = f"{cut}; the first {number} such events of those generated for this part"
         file.attrs["precision"] = f"mantissas rounded to {MANTISSA_BITS} bits"
         packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
         for name, values in columns.items():

@@ -22,7 +22,7 @@ from sideband.infer.errors import BadInput, in_one_line
 
 COLUMNS = tuple(f"{name}j{jet}" for jet in (1, 2) for name in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
 
-# Types of attributes of a pandas store; bit fields are PyTables' truth values.
+# Types of attributes in a pandas store; PyTables stores truth values as bit fields.
 KNOWN = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.BITFIELD}
 
 
@@ -30,19 +30,17 @@ def olympics(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) 
     """LHC Olympics R&D events in our columns, masses in TeV.
 
     Args:
-        config: `features` may choose among `FEATURES`.
-        files: `data` (with label), and where given `background` (the extra background) and `simulation` (Herwig).
+        config: `features` chooses among `FEATURES`.
+        files: `data` (with labels), and if given `background` (the extra background) and `simulation` (Herwig).
         sha256: the data set's digest.
 
     Raises:
-        BadInput: not such a file, an unknown feature, values that are not finite, or momenta that are not in GeV.
+        BadInput: a file is of another kind, a feature is unknown, values are not finite, or momenta are not in GeV.
     """
     features = tuple(config.get("features", DEFAULT))
     for name in features:
         if name not in FEATURES:
-            raise BadInput(
-                f"dataset.features: '{name}' is no feature of the LHC Olympics files; there are: {', '.join(FEATURES)}"
-            )
+            raise BadInput(f"dataset.features: the LHC Olympics files have no '{name}', only {', '.join(FEATURES)}")
     data = read(files["data"], features)
     if data.label is None:
         raise BadInput(f"{files['data']}: has no 'label' column; give the R&D features file as dataset.data")
@@ -57,24 +55,24 @@ def read(path: Path, features: tuple[str, ...] = DEFAULT) -> Events:
     _check_store(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of leaves that PyTables cannot read; what lacks then, is told below
+            warnings.simplefilter("ignore")  # about nodes that PyTables cannot read; missing columns are refused below
             frame = pd.DataFrame(pd.read_hdf(path))
-    except Exception as error:  # pandas and PyTables raise nearly anything on files that are not as they expect
+    except Exception as error:  # pandas and PyTables raise nearly anything on unexpected files
         raise BadInput(
             f"{path}: not a pandas HDF5 file of the LHC Olympics ({in_one_line(error)}); fetch or write it again"
         ) from error
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         raise BadInput(f"{path}: no column {', '.join(missing)}; an LHC Olympics features file has {' '.join(COLUMNS)}")
-    held = [name for name in (*COLUMNS, "label") if name in frame]
-    if not frame.columns.is_unique or any(frame[name].dtype.kind not in "fiub" for name in held):
+    present = [name for name in (*COLUMNS, "label") if name in frame]
+    if not frame.columns.is_unique or any(frame[name].dtype.kind not in "fiub" for name in present):
         raise BadInput(f"{path}: its columns must have different names and hold numbers; fetch or write it again")
     if not len(frame):
         raise BadInput(f"{path}: holds no events")
     bad = [name for name in COLUMNS if not np.isfinite(frame[name]).all()]
     if bad:
         raise BadInput(f"{path}: NaN or infinite values in {', '.join(bad)}; drop those events")
-    with np.errstate(all="ignore"):  # momenta that cannot be give masses or angles that are none, refused here
+    with np.errstate(all="ignore"):  # impossible momenta give NaN, which is refused below
         table = {name: events.as_float32(values) for name, values in columns(frame).items()}
     for name in ("m_jj", *features):
         wrong = np.flatnonzero(~np.isfinite(table[name]))
@@ -92,10 +90,11 @@ def read(path: Path, features: tuple[str, ...] = DEFAULT) -> Events:
 
 
 def _check_store(path: Path) -> None:
-    """Read a store's structure by h5py first: PyTables crashes on much of what is damaged, and runs pickled code.
+    """Walk through a store with h5py first: PyTables crashes on many damaged files, and runs pickled code.
 
     Raises:
-        BadInput: not HDF5, damaged, larger than what is stored, or with pickles of more than names and numbers.
+        BadInput: the file is not HDF5, is damaged, lacks some of its values, or has pickles of more than names and
+            numbers.
     """
     with events.opened(path) as file:
         left: list[tuple[str, h5py.HLObject]] = [("", file)]
@@ -106,13 +105,13 @@ def _check_store(path: Path) -> None:
             if isinstance(item, h5py.Group):
                 place = h5py.h5o.get_info(item.id).addr
                 if place in groups:
-                    raise BadInput(f"{path}: group '{name}' stands in the file twice; fetch or write it again")
+                    raise BadInput(f"{path}: group '{name}' is in the file twice; fetch or write it again")
                 groups.add(place)
-                held = events.items(item)
-                if None in held.values():
-                    raise BadInput(f"{path}: group '{name}' names things that are not there; fetch or write it again")
-                left += [(f"{name}/{key}", each) for key, each in held.items()]
-            elif isinstance(item, h5py.Dataset) and "/_i_table/" not in name:  # an index is not filled, and not read
+                inside = events.items(item)
+                if None in inside.values():
+                    raise BadInput(f"{path}: group '{name}' has links that lead nowhere; fetch or write it again")
+                left += [(f"{name}/{key}", each) for key, each in inside.items()]
+            elif isinstance(item, h5py.Dataset) and "/_i_table/" not in name:  # an index is neither filled nor read
                 wrong = events.unstored(item)
                 if wrong:
                     raise BadInput(f"{path}: '{name}' {wrong}")
@@ -120,36 +119,36 @@ def _check_store(path: Path) -> None:
 
 def _check_attributes(path: Path, name: str, item: h5py.HLObject) -> None:
     for key in item.attrs:
-        known = isinstance(key, str) and key != "PSEUDOATOM"  # h5py gives names that are not UTF-8 as bytes
+        known = isinstance(key, str) and key != "PSEUDOATOM"  # names that are not UTF-8 come as bytes
         if not known or item.attrs.get_id(key).get_type().get_class() not in KNOWN or _imports(item.attrs[key]):
             raise BadInput(
-                f"{path}: attribute {key!r} of {name!r} is of a kind that no LHC Olympics file has: the file is "
-                "damaged, or holds pickled objects; fetch or write it again"
+                f"{path}: attribute {key!r} of {name!r} has a type that no LHC Olympics file has: the file is "
+                "damaged, or contains pickled objects; fetch or write it again"
             )
 
 
 class _Plain(pickle.Unpickler):
-    """Unpickles names, numbers and containers of them alone."""
+    """Unpickles only names, numbers and containers of them."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise ImportError(f"{module}.{name}")
 
 
 def _imports(value: Any) -> bool:
-    """Whether an attribute is a pickle that would import something, and so run it."""
-    if not isinstance(value, bytes) or not value.endswith(b"."):  # what PyTables would unpickle
+    """Whether an attribute is a pickle that would import, and so run, code."""
+    if not isinstance(value, bytes) or not value.endswith(b"."):  # PyTables unpickles nothing else
         return False
     try:
         _Plain(io.BytesIO(value)).load()
     except ImportError:
         return True
-    except Exception:  # text that only ends like a pickle fails in any way
+    except Exception:  # text that merely ends like a pickle fails in any way
         return False
     return False
 
 
 def columns(frame: pd.DataFrame) -> dict[str, Any]:
-    """Our columns `[N]` of LHC Olympics rows: masses in TeV, jet 1 the lighter one."""
+    """Our columns `[N]` from rows of the LHC Olympics files: masses in TeV, jet 1 is the lighter one."""
 
     def both(name: str) -> Any:
         return np.stack([frame[f"{name}j{jet}"].to_numpy(float) for jet in (1, 2)], axis=1)

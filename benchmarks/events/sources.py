@@ -1,4 +1,4 @@
-"""Events from three sources behind one interface: the embedded set, any HDF5 file, the LHC Olympics files."""
+"""The data set of a suite: the embedded dijets, any HDF5 file, or the LHC Olympics files."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sideband.benchmarks.events import hdf5
 from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events
 from sideband.infer.damage import check_regular
@@ -25,17 +26,19 @@ def load(config: Mapping[str, Any], base: Path) -> Dataset:
     Raises:
         BadInput: a file, a column or a value is not as the section says.
     """
-    from sideband.benchmarks.events import hdf5, lhco
+    found, digest = files(config, base), identity(config, base)
+    if config["source"] == "lhco":
+        from sideband.benchmarks.events import lhco  # needs pandas
 
-    readers = {"dijets": hdf5.embedded, "hdf5": hdf5.own, "lhco": lhco.olympics}
-    return readers[config["source"]](config, files(config, base), identity(config, base))
+        return lhco.olympics(config, found, digest)
+    return (hdf5.embedded if config["source"] == "dijets" else hdf5.own)(config, found, digest)
 
 
 def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
-    """The files of the section by part: data, and where given signal, background, simulation.
+    """The files of the section by part: data, and signal, background and simulation if given.
 
     Raises:
-        BadInput: one of them does not exist, or is no file.
+        BadInput: a file does not exist, or is a folder or a device.
     """
     if config["source"] == "dijets":
         return {part: DIJETS / f"{part}.h5" for part in PARTS}
@@ -53,14 +56,14 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
 
 
 def identity(config: Mapping[str, Any], base: Path) -> str:
-    """A digest of what the section says and of the files it names, wherever they lie."""
-    said = sorted((key, str(_without_file(value))) for key, value in config.items() if key not in (*PARTS, "test"))
-    held = [(part, events.sha256(path)) for part, path in files(config, base).items()]
-    return hashlib.sha256(repr((said, held)).encode()).hexdigest()
+    """A digest of the section and of the contents of its files, which may lie anywhere."""
+    options = sorted((key, str(_without_file(value))) for key, value in config.items() if key not in (*PARTS, "test"))
+    contents = [(part, events.sha256(path)) for part, path in files(config, base).items()]
+    return hashlib.sha256(repr((options, contents)).encode()).hexdigest()
 
 
 def _without_file(value: Any) -> Any:
-    """Of a list of samples, each in a file, what is said of them."""
+    """A list of samples without the names of their files; any other value as it is."""
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
-        return [sorted((key, said) for key, said in each.items() if key != "file") for each in value]
+        return [sorted((key, option) for key, option in each.items() if key != "file") for each in value]
     return value

@@ -1,29 +1,41 @@
 """Tables of events, and the data set that a suite draws its tasks from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sideband.infer import events
+from sideband.infer import events, rows
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Events:
-    """A table of events: mass `[N]`, features `[N, d]`, and labels `[N]` (1 = signal) where they are known."""
+    """A table of events.
+
+    Args:
+        mass: `[N]`.
+        features: `[N, d]`; without the wide features of a data set, which stay in its files.
+        label: `[N]`, 1 for signal and 0 for background; None where that is not known.
+        rows: `[N]`, where each event stands in the files of its data set; None if it has no wide features.
+    """
 
     mass: Array
     features: Array
     label: NDArray[np.int8] | None = None
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.mass)
 
-    def __getitem__(self, rows: Any) -> "Events":
-        return Events(self.mass[rows], self.features[rows], None if self.label is None else self.label[rows])
+    def __getitem__(self, chosen: Any) -> "Events":
+        optional = (None if values is None else values[chosen] for values in (self.label, self.rows))
+        return Events(self.mass[chosen], self.features[chosen], *optional)
 
     def columns(self, mass: str, features: tuple[str, ...]) -> events.Columns:
         """The table as named columns, without the label."""
@@ -32,12 +44,16 @@ class Events:
 
 def join(*parts: Events) -> Events:
     """Events of several tables one after the other; labelled if every part is."""
-    labels = [part.label for part in parts if part.label is not None]
     return Events(
         np.concatenate([part.mass for part in parts]),
         np.concatenate([part.features for part in parts]),
-        np.concatenate(labels) if len(labels) == len(parts) else None,
+        _together([part.label for part in parts]),
+        _together([part.rows for part in parts]),
     )
+
+
+def _together(columns: list[Any]) -> Any:
+    return None if any(values is None for values in columns) else np.concatenate(columns)
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,8 @@ class Dataset:
         simulation: an alternative simulation of the background; None where the source has none.
         description: what it is, for the report.
         sha256: digest of everything above that came from files.
+        wide: the shape of an event of each feature that has more than one number.
+        files: where the wide features are, each file with the number of its events; `Events.rows` runs through them.
     """
 
     mass: str
@@ -61,8 +79,18 @@ class Dataset:
     simulation: Events | None
     description: str
     sha256: str
+    wide: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    files: tuple[tuple[Path, int], ...] = ()
 
     @property
     def labelled(self) -> bool:
         """Whether the truth is known."""
         return self.data.label is not None
+
+    def write(self, group: h5py.Group, table: Events) -> None:
+        """Write events into an open group of a task: their numbers, and of wide features the rows in their files."""
+        scalars = tuple(name for name in self.features if name not in self.wide)
+        events.write(group, table.columns(self.mass, scalars), self.units)
+        for name, shape in self.wide.items():
+            assert table.rows is not None
+            rows.write(group, name, table.rows, shape, self.files, self.units[name])

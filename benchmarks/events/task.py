@@ -1,12 +1,13 @@
-"""One task: what one fit may see, made from a data set for one window, injection and seed.
+"""One task: what one fit may see, made from a data set for one place in the grid.
 
-`data/` (unlabelled, signal injected), `simulation/`, `reference/` (true background, and further true signal, for the
-two references) and `test/` (labelled, never trained on) share no events. The labels of `data/` lie in `truth/`.
+`data/` (unlabelled, with the signal that was injected), `simulation/`, `reference/` (true background and further true
+signal, for the two references) and `test/` (labelled, never trained on) share no events. The labels of `data/` lie in
+`truth/`. `target` holds the values of the `mass` that template events get.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ from sideband.benchmarks.events.tables import Events
 from sideband.infer import events
 from sideband.infer.arguments import LARGEST_SEED
 from sideband.infer.columns import joined
+from sideband.infer.draws import TARGET
 from sideband.infer.errors import BadInput
 from sideband.infer.metadata import is_range
 
-# Fewer events than this in the window or in one sideband are an error in the suite, not a search.
+# A window or a sideband with fewer events than this is an error in the suite, not a search.
 LEAST_EVENTS = 100
-
-WINDOWLESS = "showers"  # what folders and tables call the window of a task that has none
 
 Range = tuple[float, float]
 
@@ -35,26 +35,31 @@ class Task:
 
     Args:
         path: its file.
-        mass: the column of the mass; of showers, that of the incident energy.
-        features: the numbers an event of each feature, by name.
-        units: of each column.
-        attributes: everything else the file says of itself.
+        mass: the column that fits are conditioned on: a mass, or an energy.
+        shapes: the shape of one event of each feature, by name; `()` for one number.
+        units: the unit of each column.
+        attributes: all attributes of the file.
     """
 
     path: Path
     mass: str
-    features: dict[str, int]
+    shapes: dict[str, tuple[int, ...]]
     units: dict[str, str]
     attributes: dict[str, Any]
 
     @property
+    def features(self) -> dict[str, int]:
+        """How many numbers each feature has per event, by name."""
+        return {name: prod(shape) for name, shape in self.shapes.items()}
+
+    @property
     def width(self) -> int:
-        """Numbers an event of all features together."""
+        """How many numbers all features together have per event."""
         return sum(self.features.values())
 
     @property
     def windowed(self) -> bool:
-        """Whether there is a signal region in mass; a task of showers has none, and all its data are background."""
+        """Whether the task has a signal region in mass; without one, all its data are background."""
         return "window" in self.attributes
 
     @property
@@ -64,12 +69,12 @@ class Task:
 
     @property
     def mass_range(self) -> Range:
-        """The search's whole mass range, in the mass unit; raises `BadInput` where there is none."""
+        """The whole mass range of the search, in the mass unit; raises `BadInput` where there is none."""
         return self._range("mass_range")
 
     def _range(self, name: str) -> Range:
         if not self.windowed:
-            raise BadInput(f"{self.path}: a task of showers has no mass window; choose a method that needs none")
+            raise BadInput(f"{self.path}: this task has no mass window; choose a method that needs none")
         low, high = self.attributes[name]
         return low, high
 
@@ -84,17 +89,17 @@ class Task:
         return "injection" in self.attributes
 
     def cell(self) -> dict[str, Any]:
-        """What places the task in a grid: window, injection, seed, and the data it was drawn from."""
+        """The task's place in the grid: window, injection, seed, and the data it was drawn from."""
         keys = ("mass_range", "dataset", "dataset_sha256", "oversampling", "data_in_range")
         return {
-            "window": window_name(self.window) if self.windowed else WINDOWLESS,
+            "window": window_name(self.window) if self.windowed else self.attributes.get("place", "all"),
             "injection": injection_name(self.attributes.get("injection")),
             "seed": seed_name(self.seed),
             **{key: self.attributes[key] for key in keys if key in self.attributes},
         }
 
     def events(self, group: str) -> Events:
-        """The events of a group, labelled in `reference` and `test` alone.
+        """The events of a group, wide features flattened; only `reference` and `test` have labels.
 
         Raises:
             BadInput: the task has no such group (no truth, or no simulation).
@@ -106,27 +111,27 @@ class Task:
         return Events(columns[self.mass], table, columns["label"].astype(np.int8) if labelled else None)
 
     def inside(self, table: Events) -> NDArray[np.bool_]:
-        """Which events lie in the signal region; all where there is none."""
+        """Which events lie in the signal region; all if there is none."""
         return events.in_window(table.mass, self.window) if self.windowed else np.ones(len(table), dtype=bool)
 
 
 def read(path: str | Path) -> Task:
-    """Open a task, with everything that it says of itself checked; the values of its features are when they are read.
+    """Open a task and check everything but the values of its features, which are checked when they are read.
 
     Raises:
-        BadInput: no task, or one that lacks something or contradicts itself.
+        BadInput: the file is not a task, lacks something, or contradicts itself.
     """
     with events.opened(path) as file:
         attributes = events.attributes(file)
         if attributes.get("kind") != "task":
             raise BadInput(f"{path}: not a task file; `python -m benchmarks task` makes one")
-        _check_said(attributes, "target_energy" not in file, path)
+        _check_attributes(attributes, path)
         mass, features = attributes["mass"], attributes["features"]
-        data = _group(file, "data", [mass, *features], path)
+        data = group(file, "data", [mass, *features], path)
         units = {name: events.unit(each, name, path) for name, each in data.items()}
-        found = Task(Path(path), mass, {name: math.prod(data[name].shape[1:]) for name in features}, units, attributes)
+        found = Task(Path(path), mass, {name: tuple(data[name].shape[1:]) for name in features}, units, attributes)
         _check_groups(file, found)
-        _check_targets(file, found)
+        _check_target(file, found)
     return found
 
 
@@ -146,99 +151,97 @@ def _is_rising(value: Any) -> bool:
     return is_range(value) and value[0] < value[1]
 
 
-# What attributes must be, in words, and whether they are: of every task, of those with a window, with labels there, of
-# showers.
-_TEXT = "a text", _is_text
-_WHOLE = "a whole number from 0 on", _is_whole
+# What each attribute must be, in words, and the test for it: of every task, of those with a window, and of those with
+# a window and labels.
+TEXT = "a text", _is_text
+WHOLE = "a whole number from 0 on", _is_whole
 _RANGE = "two rising numbers", _is_rising
 _TRUTH = "true or false", lambda value: isinstance(value, bool)
 _NUMBER = "a number", lambda value: isinstance(value, float)
 Checks = dict[str, tuple[str, Callable[[Any], bool]]]
-_SAID: Checks = {"mass": _TEXT, "features": ("a list of different names", _is_names), "seed": _WHOLE}
-_SAID |= {"dataset": _TEXT, "dataset_sha256": _TEXT}
-_OF_WINDOWS: Checks = {"window": _RANGE, "mass_range": _RANGE, "validation": _TRUTH, "oversampling": _WHOLE}
-_OF_WINDOWS |= {"data_in_window": _WHOLE, "data_in_range": _WHOLE}
-_OF_LABELS: Checks = {"injection": _WHOLE, "signal_in_window": _WHOLE, "background_in_window": _WHOLE}
-_OF_LABELS |= {"significance": _NUMBER}
-_OF_SHOWERS: Checks = {"injection": _WHOLE, "photons": _WHOLE, "samples": _TEXT}
+_ALWAYS: Checks = {"mass": TEXT, "features": ("a list of different names", _is_names), "seed": WHOLE}
+_ALWAYS |= {"dataset": TEXT, "dataset_sha256": TEXT}
+_OPTIONAL: Checks = {"injection": WHOLE, "place": TEXT}
+_WITH_WINDOW: Checks = {"window": _RANGE, "mass_range": _RANGE, "validation": _TRUTH, "oversampling": WHOLE}
+_WITH_WINDOW |= {"data_in_window": WHOLE, "data_in_range": WHOLE}
+_WITH_SIGNAL: Checks = {"signal_in_window": WHOLE, "background_in_window": WHOLE, "significance": _NUMBER}
 
 
-def _check_said(attributes: dict[str, Any], windowed: bool, path: str | Path) -> None:
-    labelled = _OF_LABELS if "injection" in attributes else {}
-    for name, (what, right) in {**_SAID, **({**_OF_WINDOWS, **labelled} if windowed else _OF_SHOWERS)}.items():
-        if name not in attributes or not right(attributes[name]):
-            how = "is missing" if name not in attributes else f"must be {what}"
-            raise BadInput(f"{path}: attribute '{name}' {how}; draw the task again")
+def _check_attributes(attributes: dict[str, Any], path: str | Path) -> None:
+    needed = _ALWAYS | {name: rule for name, rule in _OPTIONAL.items() if name in attributes}
+    windowed = any(name in attributes for name in _WITH_WINDOW)
+    if windowed:
+        needed |= _WITH_WINDOW | (_WITH_SIGNAL if "injection" in attributes else {})
+    check_attributes(attributes, needed, path)
     if attributes["mass"] in attributes["features"]:
         raise BadInput(f"{path}: names {attributes['mass']!r} as mass and as a feature; draw the task again")
     if windowed:
         (low, high), (least, most) = attributes["window"], attributes["mass_range"]
         if not least < low < high < most:
             raise BadInput(f"{path}: its window does not lie inside its mass range; draw the task again")
-    else:
-        from sideband.benchmarks.problems.showers import (
-            draw as showers,  # needs scipy, which images of other stages lack
-        )
-
-        showers.samples(attributes)
 
 
-def _group(file: h5py.Group, name: str, columns: Sequence[str], path: str | Path) -> dict[str, h5py.Dataset]:
-    """Columns of one of a task's groups, not empty; raises `BadInput`."""
-    group = events.item(file, name)
-    if not isinstance(group, h5py.Group):
+def check_attributes(attributes: dict[str, Any], needed: Checks, path: str | Path) -> None:
+    """Refuse attributes that are missing or not what they must be; raises `BadInput`."""
+    for name, (what, right) in needed.items():
+        if name not in attributes or not right(attributes[name]):
+            how = "is missing" if name not in attributes else f"must be {what}"
+            raise BadInput(f"{path}: attribute '{name}' {how}; draw the task again")
+
+
+def group(file: h5py.Group, name: str, columns: Sequence[str], path: str | Path) -> dict[str, h5py.Dataset]:
+    """Columns of one of a task's groups; raises `BadInput` if it has none, or no events."""
+    found = events.item(file, name)
+    if not isinstance(found, h5py.Group):
         raise BadInput(f"{path}: no group '{name}'; draw the task again")
-    found = events.datasets(group, columns, path)
-    if not all(map(len, found.values())):
+    data = events.datasets(found, columns, path)
+    if not all(map(len, data.values())):
         raise BadInput(f"{path}: no events in '{name}'; draw the task again")
-    return found
+    return data
 
 
 def _check_groups(file: h5py.Group, found: Task) -> None:
-    """All groups have the data's columns, and those that are labelled a label of 0 or 1 for each event."""
+    """All groups have the columns of the data, and those that are labelled have a label of 0 or 1 for each event."""
     path, columns = found.path, [found.mass, *found.features]
-    told = {"reference": ["label"], "test": ["label"]} if found.labelled else {}
-    if not found.windowed:
-        told = {"reference": ["label", "mass"], "test": ["label", "sample", "deposited"]}
-    groups = {name: _group(file, name, [*columns, *more], path) for name, more in told.items()}
-    groups["data"] = _group(file, "data", columns, path)
+    groups = {"data": group(file, "data", columns, path)}
+    if found.labelled:
+        groups |= {name: group(file, name, [*columns, "label"], path) for name in ("reference", "test")}
     if "simulation" in file:
-        groups["simulation"] = _group(file, "simulation", columns, path)
-    for group, held in groups.items():
-        for name, data in held.items():
-            wide = name in found.features and not found.windowed
-            if data.ndim != 1 and not (wide and data.shape[1:] == groups["data"][name].shape[1:]):
-                raise BadInput(f"{path}: '{group}' has {name!r} of shape {data.shape}; draw the task again")
-    labels = {name: held["label"] for name, held in groups.items() if "label" in held}
+        groups["simulation"] = group(file, "simulation", columns, path)
+    for name, datasets in groups.items():
+        for column, data in datasets.items():
+            shape = found.shapes.get(column, ())
+            if data.shape[1:] != shape or (shape and prod(shape) < 2):
+                raise BadInput(f"{path}: '{name}' has {column!r} of shape {data.shape}; draw the task again")
+    labels = {name: datasets["label"] for name, datasets in groups.items() if "label" in datasets}
     if found.windowed and found.labelled:
-        labels["truth"] = _group(file, "truth", ["label"], path)["label"]
+        labels["truth"] = group(file, "truth", ["label"], path)["label"]
         if labels["truth"].shape != groups["data"][found.mass].shape:
             raise BadInput(f"{path}: 'truth' and 'data' are of unequal length; draw the task again")
-    for group, data in labels.items():
+    for name, data in labels.items():
         if not np.isin(events.column(data, "label", path), (0, 1)).all():
-            raise BadInput(f"{path}: '{group}' has labels other than 0 and 1; draw the task again")
+            raise BadInput(f"{path}: '{name}' has labels other than 0 and 1; draw the task again")
 
 
-def _check_targets(file: h5py.Group, found: Task) -> None:
-    """Target masses are one number each, and lie in the window; target energies likewise, and are above 0."""
-    name = "target_mass" if found.windowed else "target_energy"
-    target = events.column(events.datasets(file, [name], found.path)[name], name, found.path)
+def _check_target(file: h5py.Group, found: Task) -> None:
+    """Targets are one number each: in the window, or above 0 where there is none."""
+    target = events.column(events.datasets(file, [TARGET], found.path)[TARGET], TARGET, found.path)
     right = events.in_window(target, found.window) if found.windowed else target > 0
     if target.ndim != 1 or not len(target) or not right.all():
         where = "in the window" if found.windowed else "above 0"
-        raise BadInput(f"{found.path}: '{name}' must be numbers {where}, at least one; draw the task again")
+        raise BadInput(f"{found.path}: '{TARGET}' must be numbers {where}, at least one; draw the task again")
 
 
 def window_name(window: Sequence[float]) -> str:
-    """How folders and tables call a window, apart from every other: "3.3-3.7", "3300-3700", "-1-2"."""
+    """The name of a window in folders and tables: "3.3-3.7", "3300-3700", "-1-2"."""
     return "-".join(repr(float(edge) + 0.0).removesuffix(".0") for edge in window)  # 0.0 turns -0.0 into itself
 
 
 def injection_name(injection: int | None) -> str:
-    """How folders and tables call an injection: "n500", or "observed" for events without labels."""
+    """The name of an injection in folders and tables: "n500", or "observed" for events without labels."""
     return "observed" if injection is None else f"n{injection}"
 
 
 def seed_name(seed: int) -> str:
-    """How folders and tables call a seed: "s1"."""
+    """The name of a seed in folders and tables: "s1"."""
     return f"s{seed}"

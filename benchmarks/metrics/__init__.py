@@ -1,1 +1,1 @@
-"""Metrics: free functions of samples."""
+"""Metrics: free functions of samples, which may be weighted. Without weights every event counts once."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from sideband.benchmarks.metrics import weighted
+
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -19,22 +21,25 @@ class Excess:
     significance: float
 
 
-def excess(data: Array, template: Array, efficiency: float) -> Excess:
-    """Count data above a cut on the score, against what the template predicts.
+def excess(data: Array, template: Array, efficiency: float, weight: Array | None = None) -> Excess:
+    """Count data above a cut on the score and compare with what the template predicts.
 
-    Both samples must be scored by classifiers that did not see them. The template is normalised to the data's number
-    of events, so a signal of a percent lowers the excess by as much.
+    Classifiers that did not see an event must have scored it, in both samples. The template is normalised to the
+    number of data events, so a signal of one percent lowers the excess by as much.
 
     Args:
         data: scores `[N]` of the signal-region data.
         template: scores `[M]` of the held-out template.
         efficiency: fraction of the template that passes the cut.
+        weight: weights `[M]` of the template.
     """
-    cut = np.quantile(template, 1 - efficiency)
-    passing = int((template >= cut).sum())
+    cut = weighted.cut(template, efficiency, weight)
+    weights = np.ones(len(template)) if weight is None else weight.astype(np.float64)
+    above = weights[template >= cut]
     observed = int((data >= cut).sum())
-    expected = passing / len(template) * len(data)
-    error = expected / np.sqrt(passing) if passing else float("nan")
+    expected = float(above.sum() / weights.sum() * len(data))
+    passing = weighted.equivalent(above)
+    error = float(expected / np.sqrt(passing)) if passing else float("nan")
     return Excess(efficiency, observed, expected, error, significance(observed, expected, error))
 
 

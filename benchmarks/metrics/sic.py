@@ -1,10 +1,12 @@
 """Significance improvement characteristic: SIC = ε_S / √ε_B against the background efficiency of a cut on the score."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sideband.benchmarks.metrics import weighted
 
 # The two numbers of the protocol.
 WORKING_POINT = 1e-3  # background efficiency
@@ -20,8 +22,8 @@ Array = NDArray[np.float64]
 class Roc:
     """Efficiencies of every distinct cut, from none passing (0, 0) to all passing (1, 1).
 
-    Equal scores pass or fail together; between two cuts the curve is linear, which is what a random choice among
-    equals gives, so an efficiency may be asked for that no single cut reaches.
+    Equal scores pass or fail together. Between two cuts the curve is linear, as a random choice among equal scores
+    makes it, so it has a value also at efficiencies that no single cut reaches.
     """
 
     background: Array
@@ -34,13 +36,13 @@ class Roc:
         return np.where(efficiency * self.n_background >= LEAST_PASSING * (1 - 1e-9), found, np.nan)
 
     def sic(self, efficiency: Array) -> Array:
-        """SIC at the given ε_B; NaN where statistics do not carry it."""
+        """SIC at the given ε_B; NaN where too few background events pass."""
         return self.at(efficiency) / np.sqrt(efficiency)
 
     def achieved(self, efficiency: float) -> tuple[float, float]:
         """SIC of the loosest actual cut up to an ε_B, and the ε_B that it achieves.
 
-        Where equal scores leave none with `LEAST_PASSING` background events, that of the tightest cut which has them.
+        Where equal scores leave no such cut with `LEAST_PASSING` background events, the tightest cut that has them.
         """
         enough = np.flatnonzero(self.background * self.n_background >= LEAST_PASSING * (1 - 1e-9))
         if not len(enough):
@@ -67,40 +69,38 @@ class Roc:
 def roc(score: NDArray[np.floating], label: NDArray[np.integer], weight: Array | None = None) -> Roc:
     """The ROC curve of scores `[N]` (larger is more signal-like) with labels `[N]` (1 = signal) and weights `[N]`.
 
-    With weights, its number of background events is that of as many unweighted ones as fluctuate alike; the curve is
-    NaN where all events of a class have none.
+    With weights, the number of background events is that of as many unweighted ones as fluctuate alike, (Σw)² / Σw².
+    The curve is NaN if a class has no events, or only weights of zero.
     """
-    ordered = _Sorted(score, label)
-    if weight is None:
-        return ordered.roc(np.ones(len(score)))
-    held = weight[label != 1]
-    if not (held.any() and weight[label == 1].any()):
-        return Roc(np.array([np.nan]), np.array([np.nan]), 0)
-    equivalent = held.sum() ** 2 / (held**2).sum()
-    return replace(ordered.roc(weight[ordered.order]), n_background=round(equivalent))
+    return _Sorted(score, label, weight).roc()
 
 
 class _Sorted:
     """Scores sorted once, for the many curves of a bootstrap."""
 
-    def __init__(self, score: NDArray[np.floating], label: NDArray[np.integer]) -> None:
-        self.order = np.argsort(-score, kind="stable")
-        self.is_signal = (label == 1)[self.order]
-        self.last_of_equals = np.append(np.diff(score[self.order]) != 0, True)
+    def __init__(self, score: NDArray[np.floating], label: NDArray[np.integer], weight: Array | None = None) -> None:
+        order = np.argsort(-score, kind="stable")
+        self.is_signal = (label == 1)[order]
+        self.last_of_equals = np.append(np.diff(score[order]) != 0, True)
+        self.weight = np.ones(len(score)) if weight is None else weight[order].astype(np.float64)
+        known = self.weight[self.is_signal].any()
+        self.n_background = round(weighted.equivalent(self.weight[~self.is_signal])) if known else 0
 
-    def roc(self, weight: Array) -> Roc:
-        """The curve with weights `[N]`, in the order of falling score."""
+    def roc(self, times: Array | float = 1.0) -> Roc:
+        """The curve with each event taken `times` as often `[N]`, in the order of falling score."""
+        if not self.n_background:
+            return Roc(np.array([np.nan]), np.array([np.nan]), 0)
+        weight = self.weight * times
         signal = np.append(0.0, np.cumsum(weight * self.is_signal)[self.last_of_equals])
         background = np.append(0.0, np.cumsum(weight * ~self.is_signal)[self.last_of_equals])
         # Of the cuts with one ε_B keep the one with the most signal: interpolation then starts from it.
         keep = np.append(np.diff(background) > 0, True)
-        n_background = int((~self.is_signal).sum())
-        return Roc(background[keep] / background[-1], signal[keep] / signal[-1], n_background)
+        return Roc(background[keep] / background[-1], signal[keep] / signal[-1], self.n_background)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The two numbers and the curve of one set of scores, with the spread of a Poisson bootstrap of the test set."""
+    """The two numbers and the curve of one set of scores, with their spreads in a Poisson bootstrap of the test set."""
 
     sic: float
     sic_spread: float
@@ -111,10 +111,16 @@ class Summary:
     curve: Array
 
 
-def summarise(score: NDArray[np.floating], label: NDArray[np.integer], seed: int = 0, replicas: int = 100) -> Summary:
+def summarise(
+    score: NDArray[np.floating],
+    label: NDArray[np.integer],
+    seed: int = 0,
+    replicas: int = 100,
+    weight: Array | None = None,
+) -> Summary:
     """SIC at ε_B = 10⁻³, max SIC and the curve on `GRID`; spreads are standard deviations over bootstrap replicas."""
-    ordered = _Sorted(score, label)
-    central = ordered.roc(np.ones(len(score)))
+    ordered = _Sorted(score, label, weight)
+    central = ordered.roc()
     random = np.random.default_rng(seed)
     points = []
     for _ in range(replicas):

@@ -74,10 +74,10 @@ def describe(paths: Sequence[Path], out: Path, mass: str = "m_jj") -> list[Path]
         _print_origin(console, path)
     chosen = _chosen(samples)
     if len(chosen) < len(_features(samples)):
-        said = (
+        which = (
             f"the {len(chosen)} of {len(_features(samples))} features whose rank correlation with {mass} is strongest"
         )
-        console.print(f"figures: {said}; the tables have all", soft_wrap=True)
+        console.print(f"figures: {which}; the tables have all", soft_wrap=True)
     drawn = (spectrum(samples, mass), features(samples, chosen), correlation(samples, mass, chosen))
     figures = {out / name: figure for name, figure in zip(FIGURES, drawn, strict=True) if figure is not None}
     style.save_all(figures)
@@ -87,7 +87,7 @@ def describe(paths: Sequence[Path], out: Path, mass: str = "m_jj") -> list[Path]
 
 
 def _mass(files: Sequence[Path], mass: str) -> str:
-    """The mass column, or the incident energy where all files are of showers."""
+    """The mass column, or the column that all files have in its place."""
     names = set()
     for path in files:
         with events.opened(path) as file:
@@ -102,10 +102,10 @@ def read(path: Path, mass: str) -> list[Sample]:
         BadInput: a column cannot be read, or labels are other than 0 and 1.
     """
     with events.opened(path) as file:
-        held = {name: item for name, item in events.items(file).items() if isinstance(item, h5py.Dataset)}
-        names = [name for name, data in held.items() if data.ndim == 1 and name not in (*APART, mass)]
-        label = ["label"] if "label" in held else []
-        units = {name: events.unit(held[name], name, path) for name in (mass, *names) if name in held}
+        found = {name: item for name, item in events.items(file).items() if isinstance(item, h5py.Dataset)}
+        names = [name for name, data in found.items() if data.ndim == 1 and name not in (*APART, mass)]
+        label = ["label"] if "label" in found else []
+        units = {name: events.unit(found[name], name, path) for name in (mass, *names) if name in found}
     columns = events.read(path, [mass, *names, *label])
     if any(columns[name].ndim > 1 for name in (mass, *label)):
         raise BadInput(f"{path}: '{mass}' and 'label' must be one number an event")
@@ -153,12 +153,14 @@ def _shown(text: str) -> str:
 
 def _print_origin(console: Console, path: Path) -> None:
     with events.opened(path) as file:
-        told = events.attributes(file)
-    said: list[tuple[str, Any]] = [(name, told[name]) for name in ("what", "made_with", "selection") if name in told]
-    value, error = (told.get(f"cross_section_{name}") for name in ("pb", "error_pb"))
+        attributes = events.attributes(file)
+    lines: list[tuple[str, Any]] = [
+        (name, attributes[name]) for name in ("what", "made_with", "selection") if name in attributes
+    ]
+    value, error = (attributes.get(f"cross_section_{name}") for name in ("pb", "error_pb"))
     if isinstance(value, float) and isinstance(error, float):
-        said.append(("cross section", f"{value:.4g} ± {error:.2g} pb ({told.get('cross_section_of', '')})"))
-    for name, value in said:
+        lines.append(("cross section", f"{value:.4g} ± {error:.2g} pb ({attributes.get('cross_section_of', '')})"))
+    for name, value in lines:
         console.print(_shown(f"  {name}: {value}"), soft_wrap=True)
 
 
@@ -187,13 +189,13 @@ def features(samples: Sequence[Sample], names: Sequence[str]) -> Figure | None:
         return None
     figure, panels = _panels(len(names))
     for axes, name in zip(panels, names, strict=True):
-        held = {index: sample for index, sample in enumerate(samples) if name in sample.features}
-        edges = _edges([sample.features[name] for sample in held.values()])
-        for index, sample in held.items():
+        found = {index: sample for index, sample in enumerate(samples) if name in sample.features}
+        edges = _edges([sample.features[name] for sample in found.values()])
+        for index, sample in found.items():
             colour = style.PALETTE[index % len(style.PALETTE)]
             density, _ = np.histogram(sample.features[name], edges, density=True)
             axes.stairs(density, edges, color=colour, lw=1.5)
-        axes.set_xlabel(style.with_unit(name, next(iter(held.values())).units[name]))
+        axes.set_xlabel(style.with_unit(name, next(iter(found.values())).units[name]))
         axes.set_yticks([])
     _legend(figure, samples)
     figure.supylabel("density", fontsize=10)

@@ -23,8 +23,8 @@ def record(folder: Path, runs: Path) -> int:
         runs: the folder of all results, which holds the local store.
 
     Returns:
-        How many cells could not be sent. A store that does not answer is said once; the journals stay, and the next
-        call sends them.
+        How many cells could not be sent. If the store does not answer, one line says so. The journals stay, and the
+        next call sends them.
 
     Raises:
         BadInput: no suite in `folder`, or a record or journal there that is damaged.
@@ -34,7 +34,7 @@ def record(folder: Path, runs: Path) -> int:
     suite = suites.load(folder / "suite.json")
     cells = [cell for cell in suite.cells(shared=True) if _finished(folder, cell)]
     for cell in cells:
-        _note(folder, cell)
+        _note(folder, cell, suite)
     uri = tracking_uri(runs)
     left = len(cells)
     try:
@@ -59,11 +59,12 @@ def _finished(folder: Path, cell: Cell) -> bool:
     return (folder / cell.folder / last).exists() and (folder / cell.folder / JOURNAL).exists()
 
 
-def _note(folder: Path, cell: Cell) -> None:
+def _note(folder: Path, cell: Cell, suite: Suite) -> None:
     """Put what the later stages found into the cell's journal."""
     place = folder / cell.folder
     journal = Record.of(place)
-    journal.metrics({row["metric"]: row["value"] for row in numbers_of_cell(place) if row["value"] == row["value"]})
+    numbers = numbers_of_cell(place, suite.problem)
+    journal.metrics({row["metric"]: row["value"] for row in numbers if row["value"] == row["value"]})
     timings = [row for path in sorted(place.glob("timing_*.json")) for row in records.read(path)]
     best: dict[str, float] = {}
     for row in timings:

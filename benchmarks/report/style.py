@@ -12,6 +12,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sideband.benchmarks import catalogue
 from sideband.infer import events
 
 mpl.use("Agg")
@@ -19,9 +20,9 @@ sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
 mpl.rcParams.update({"svg.hashsalt": "sideband", "figure.constrained_layout.use": True, "axes.grid": True})
 mpl.rcParams.update({"grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False})
 
-# Less the grey, which is the references', and the yellow, which hardly shows on white.
+# Of samples and features; methods have their colours in the catalogue. Without the yellow, which hardly shows on white.
 _COLOURBLIND = sns.color_palette("colorblind", 10)
-_DARK = sns.color_palette("dark", 8)  # those first that are least like the ones before them
+_DARK = sns.color_palette("dark", 8)  # in an order that keeps alike ones apart
 PALETTE = [*_COLOURBLIND[:7], _COLOURBLIND[9], *(_DARK[place] for place in (0, 4, 5, 3, 2, 1, 6, 7))]
 
 KINDS: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
@@ -37,11 +38,11 @@ def save(figure: Figure, stem: str | Path) -> None:
 
 
 def save_all(figures: Mapping[Path, Figure]) -> None:
-    """Write figures, by what their files are called less the suffix, as `save` does: all of them or none."""
-    with ExitStack() as held:
+    """Write figures as `save` does, each by its path without suffix: all of them or none."""
+    with ExitStack() as opened:
         for stem, figure in figures.items():
             for path, (kind, options) in zip(files(stem), KINDS.items(), strict=True):
-                figure.savefig(held.enter_context(events.atomic(path)), format=kind, **options)
+                figure.savefig(opened.enter_context(events.atomic(path)), format=kind, **options)
 
 
 def files(stem: Path) -> list[Path]:
@@ -49,8 +50,24 @@ def files(stem: Path) -> list[Path]:
     return [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
 
 
+def title(method: str) -> str:
+    """The name of a method in figures and tables."""
+    return catalogue.get(method).title
+
+
+def colour(method: str) -> str:
+    """The colour of a method in every figure."""
+    return catalogue.get(method).colour
+
+
+def line(method: str) -> dict[str, Any]:
+    """The colour and the style of a method's line."""
+    entry = catalogue.get(method)
+    return {"color": entry.colour, "ls": entry.line}
+
+
 def from_zero(axes: Axes) -> None:
-    """Let y begin at 0, with room above the highest point, of which lines that lie close together leave none."""
+    """Let y begin at 0, with room above the highest point."""
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
 

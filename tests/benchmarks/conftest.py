@@ -12,7 +12,7 @@ import yaml
 
 from sideband.benchmarks.events import task
 from sideband.benchmarks.grid import suite as suites
-from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.metrics import sculpting, sic
 from sideband.benchmarks.problems.search import draw
 from sideband.infer import events, provenance
 from tests.conftest import OWN
@@ -65,6 +65,17 @@ def evaluation(labelled: bool, template: bool, closed: bool, value: float) -> di
             "auc": 0.9,
             "curve": [float("nan")] * 20 + (value * np.sqrt(sic.GRID[20:])).tolist(),
             "n_background": 40_000,
+        }
+        number = len(sculpting.EFFICIENCIES)
+        record["sculpting"] = {
+            "efficiencies": list(sculpting.EFFICIENCIES),
+            "selected": [1000] * number,
+            "bins": [300] * (number - 1) + [0],
+            "chi2": [value] * (number - 1) + [float("nan")],
+            "random": [1.0] * (number - 1) + [float("nan")],
+            "edges": np.linspace(2.3, 5.0, sculpting.SHOWN_BINS + 1).tolist(),
+            "before": [100.0] * sculpting.SHOWN_BINS,
+            "after": [10.0] * sculpting.SHOWN_BINS,
         }
     elif template:
         record["excess"] = [

@@ -1,6 +1,8 @@
 """The embedded events, and events of one's own."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,7 +133,7 @@ def test_identity_is_of_content_not_of_place(tmp_path: Path, toy_events: Callabl
         ({"features": ["width", "width"]}, "a column is named twice"),
         ({"label": "m_vis"}, "a column is named twice"),
         ({"label": "n_tracks", "features": ["width"]}, "holds values other than 0"),
-        ({"background": "own.h5"}, "true background is of no use to events without labels"),
+        ({"background": "own.h5"}, "events without labels cannot use true background"),
         ({"data": "absent.h5"}, "absent.h5: no such file"),
         ({"simulation": "absent.h5"}, r"absent.h5: no such file \(the suite's dataset.simulation\)"),
     ],
@@ -153,7 +155,7 @@ def test_columns_of_more_than_one_number_an_event_are_refused(
     with h5py.File(path, "a") as file:
         del file[column]
         file[column] = np.ones(shape)
-    with pytest.raises(BadInput, match=f"column '{column}' has shape .* must be \\[events\\], one number an event"):
+    with pytest.raises(BadInput, match=f"column '{column}' has shape .* must be \\[events\\], one number per event"):
         sources.load(OWN | {"label": "is_signal"}, tmp_path)
 
 
@@ -163,7 +165,7 @@ def test_the_name_of_the_truth_in_tasks_is_no_feature(
 ) -> None:
     toy_events(tmp_path / "own.h5", 300, 50, label="label")
     toy_events(tmp_path / "signal.h5", 0, 50, label="label")
-    with pytest.raises(BadInput, match="'label' cannot be the mass or a feature"):
+    with pytest.raises(BadInput, match="'label' is the name of the truth, so it cannot be the mass or a feature"):
         sources.load(OWN | {"signal": "signal.h5"} | change, tmp_path)
 
 
@@ -200,3 +202,9 @@ def test_joined_tables_keep_their_labels() -> None:
     assert joined.label is not None
     np.testing.assert_array_equal(joined.label, [0, 1, 1])
     np.testing.assert_array_equal(joined.mass, [1, 2, 2])
+
+
+def test_only_the_lhc_olympics_need_pandas() -> None:
+    script = "import sys; from pathlib import Path; from sideband.benchmarks.events import sources; "
+    script += "sources.load({'source': 'dijets'}, Path()); assert not {'pandas', 'scipy', 'numba'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])

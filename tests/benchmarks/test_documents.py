@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sideband.benchmarks.grid import documents, suite
+from sideband.benchmarks import documents
+from sideband.benchmarks.grid import suite
 from sideband.infer.errors import BadInput
 
 BOMB = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(

@@ -82,7 +82,7 @@ def test_a_file_is_fetched_once(site: Site, tmp_path: Path, capsys: pytest.Captu
 
 def test_an_interrupted_download_goes_on(site: Site, tmp_path: Path) -> None:
     site.most = 300_000
-    with pytest.raises(BadInput, match="ended early; what came is kept"):
+    with pytest.raises(BadInput, match="ended early; the part received is kept"):
         download.download(tmp_path, ["data"], site.url)
     assert not (tmp_path / NAME).exists()
     site.most = len(CONTENT)
@@ -103,7 +103,7 @@ def test_a_wrong_checksum_leaves_nothing(site: Site, tmp_path: Path) -> None:
 )
 def test_answers_that_are_not_zenodo_s_are_one_line(site: Site, tmp_path: Path, record: bytes) -> None:
     site.record = record
-    with pytest.raises(BadInput, match="does not answer as Zenodo does"):
+    with pytest.raises(BadInput, match="is not a site with Zenodo's interface"):
         download.download(tmp_path, ["data"], site.url)
     assert not list(tmp_path.iterdir())
 
@@ -111,7 +111,7 @@ def test_answers_that_are_not_zenodo_s_are_one_line(site: Site, tmp_path: Path, 
 @pytest.mark.parametrize("entry", [{"size": "large"}, {"checksum": None}, {"links": "file"}])
 def test_entries_that_are_not_zenodo_s_are_one_line(site: Site, tmp_path: Path, entry: dict[str, Any]) -> None:
     site.entry = entry
-    with pytest.raises(BadInput, match="does not answer as Zenodo does"):
+    with pytest.raises(BadInput, match="is not a site with Zenodo's interface"):
         download.download(tmp_path, ["data"], site.url)
 
 

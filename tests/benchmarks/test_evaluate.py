@@ -9,6 +9,7 @@ import pytest
 
 from sideband.benchmarks.events import sources, task
 from sideband.benchmarks.events.tables import Events
+from sideband.benchmarks.metrics import sic
 from sideband.benchmarks.problems.search import draw, evaluate
 from sideband.infer import draws, events
 from sideband.infer.errors import BadInput
@@ -43,11 +44,13 @@ def test_a_labelled_cell(small_task: Path, tmp_path: Path) -> None:
     assert test.label is not None
     random = np.random.default_rng(0)
     score = test.label + random.normal(size=len(test))
-    scores = write(tmp_path / "scores.h5", score=score, clamped=random.uniform(size=len(test)) < 0.25)
+    clamped = (random.uniform(size=len(test)) < 0.25) | ~the_task.inside(test)
+    scores = write(tmp_path / "scores.h5", score=score, clamped=clamped)
     reference = the_task.events("reference")
     template = template_of(reference[reference.label == 0], the_task, tmp_path / "template.h5")
     record = evaluate.evaluate(small_task, scores, template, closure_events=1000)
-    assert record["sic"]["n_background"] == (test.label == 0).sum()
+    inside = the_task.inside(test)
+    assert 0 < record["sic"]["n_background"] == (test.label[inside] == 0).sum() < (test.label == 0).sum()
     assert record["sic"]["auc"] == pytest.approx(0.760, abs=0.02)  # Phi(1 / sqrt 2)
     assert len(record["sic"]["curve"]) == 161
     assert record["clamped_fraction"] == pytest.approx(0.25, abs=0.05)
@@ -59,8 +62,41 @@ def test_a_labelled_cell(small_task: Path, tmp_path: Path) -> None:
     assert "code" in events.read_json(tmp_path / "evaluation.json")
 
 
+def test_only_test_events_in_the_window_count_for_sic(small_task: Path, tmp_path: Path) -> None:
+    the_task = task.read(small_task)
+    test = the_task.events("test")
+    assert test.label is not None
+    inside, random = the_task.inside(test), np.random.default_rng(1)
+    score = (test.label + random.normal(size=len(test))).astype(np.float32)
+    other = np.where(inside, score, random.normal(size=len(test)))
+    files = [
+        write(tmp_path / f"{name}.h5", score=values, clamped=np.zeros(len(test)))
+        for name, values in (("one", score), ("other", other))
+    ]
+    one, two = (evaluate.evaluate(small_task, file)["sic"] for file in files)
+    np.testing.assert_equal(one, two)
+    expected = vars(sic.summarise(score[inside], test.label[inside], the_task.seed))
+    np.testing.assert_equal(one, expected | {"n_background": one["n_background"]})
+
+
+def test_sculpting_is_that_of_the_background_at_every_mass(small_task: Path, tmp_path: Path) -> None:
+    the_task = task.read(small_task)
+    test = the_task.events("test")
+    assert test.label is not None
+    random, shaped = np.random.default_rng(2), {}
+    for name, score in (("flat", random.uniform(size=len(test))), ("mass", test.mass)):
+        preferred = score + 100 * (test.label == 1)  # signal must not count
+        scores = write(tmp_path / f"{name}.h5", score=preferred, clamped=np.zeros(len(test)))
+        shaped[name] = evaluate.evaluate(small_task, scores)["sculpting"]
+        assert sum(shaped[name]["before"]) == (test.label == 0).sum()
+    assert shaped["flat"]["chi2"][0] == pytest.approx(1, abs=5 * np.sqrt(2 / shaped["flat"]["bins"][0]))
+    assert shaped["mass"]["chi2"][0] > 5
+
+
 @pytest.mark.parametrize("moved", [False, True])
-def test_events_grown_from_signal_tell_how_much_of_it_is_left(small_task: Path, tmp_path: Path, moved: bool) -> None:
+def test_events_that_started_from_signal_show_how_much_of_it_is_left(
+    small_task: Path, tmp_path: Path, moved: bool
+) -> None:
     """A template of the signal region's own events keeps all of its signal; one of true background none."""
     the_task = task.read(small_task)
     data, count = the_task.events("data"), 12_000
@@ -81,6 +117,36 @@ def test_events_grown_from_signal_tell_how_much_of_it_is_left(small_task: Path, 
         assert record["signal_like"]["auc"] == pytest.approx(0.5, abs=0.06)
     else:
         assert record["signal_like"]["auc"] > 0.8
+
+
+def test_a_weighted_template(small_task: Path, tmp_path: Path) -> None:
+    """A template with only half of its events of small mass of the lighter jet closes only with weights."""
+    the_task = task.read(small_task)
+    reference = the_task.events("reference")
+    truth = reference[reference.label == 0]
+    large = truth.features[:, 0] > np.median(truth.features[:, 0])
+    rows = np.flatnonzero(large | (np.arange(len(truth)) % 2 == 0))
+    test = the_task.events("test")
+    scores = write(tmp_path / "scores.h5", score=np.arange(len(test)), clamped=np.zeros(len(test)))
+    data = write(tmp_path / "data.h5", score=np.linspace(0, 2, len(the_task.events("data"))))
+    score = np.where(large[rows], 1 + rows / len(truth), rows / len(truth))
+    held_out = write(tmp_path / "held_out.h5", score=score)
+    template = template_of(truth[rows], the_task, tmp_path / "template.h5")
+    given = scores, template, data, held_out, (0.5,)
+    plain = evaluate.evaluate(small_task, *given)
+    with h5py.File(template, "a") as file:
+        file["weight"] = np.where(large[rows], 0.5, 1.0).astype(np.float32)
+    weighted = evaluate.evaluate(small_task, *given)
+    assert plain["closure"]["auc"] > 0.55
+    assert weighted["closure"]["auc"] == pytest.approx(0.5, abs=0.04)
+    inside = the_task.inside(the_task.events("data")).sum()
+    for record in (plain, weighted):
+        assert record["excess"][0]["expected"] == pytest.approx(0.5 * inside, rel=0.01)
+    assert weighted["excess"][0]["observed"] > plain["excess"][0]["observed"]  # half the weight lies below a lower cut
+    with h5py.File(template, "a") as file:
+        file["weight"][:] = -1.0
+    with pytest.raises(BadInput, match="'weight' must hold one number from 0 on per event"):
+        evaluate.evaluate(small_task, *given)
 
 
 def test_a_cell_without_a_template(small_task: Path, tmp_path: Path) -> None:
@@ -104,6 +170,8 @@ def test_unlabelled_cells_have_excess_and_no_sic(unlabelled: dict[str, Path], tm
         record = evaluate.evaluate(path, scores, template, scores, held_out, (0.1, 0.01), closure_events=400)
         assert record["sic"] is None
         assert record["sic_missing"] == "the events have no labels"
+        assert record["sculpting"] is None
+        assert record["sculpting_missing"] == "the events have no labels"
         assert [item["efficiency"] for item in record["excess"]] == [0.1, 0.01]
         for item in record["excess"]:
             assert item["expected"] == pytest.approx(item["efficiency"] * inside.sum(), rel=0.02)
@@ -112,7 +180,7 @@ def test_unlabelled_cells_have_excess_and_no_sic(unlabelled: dict[str, Path], tm
             assert record["closure"]["events"] == 400
         else:
             assert record["closure"] is None
-            assert "sideband validation window" in record["closure_missing"]
+            assert "only a validation window" in record["closure_missing"]
 
 
 def test_files_of_something_else_are_refused(small_task: Path, unlabelled: dict[str, Path], tmp_path: Path) -> None:

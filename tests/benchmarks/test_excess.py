@@ -59,3 +59,40 @@ def test_signs_and_edges() -> None:
     assert significance(0, 8, 1) > significance(0, 8, 0)
     assert math.isnan(significance(3, 0, 0))
     assert abs(significance(130, 100, 10)) < abs(significance(130, 100, 0))
+
+
+@pytest.mark.parametrize("efficiency", [0.1, 0.01])
+def test_integer_weights_are_repeated_events(efficiency: float) -> None:
+    random = np.random.default_rng(4)
+    data, template = random.uniform(size=10_000), random.uniform(size=20_000)
+    times = np.repeat([1, 3], 10_000)  # so that 40,000 events stand for whole numbers at both efficiencies
+    weighted = excess(data, template, efficiency, times.astype(np.float32))
+    repeated = excess(data, np.repeat(template, times), efficiency)
+    assert weighted.observed == pytest.approx(repeated.observed, abs=2)  # a cut lies anywhere between two events
+    assert weighted.expected == pytest.approx(repeated.expected, rel=3e-3)
+    above = times[template >= np.quantile(np.repeat(template, times), 1 - efficiency)]
+    error = math.sqrt((above**2).sum()) / above.sum()
+    assert weighted.error / weighted.expected == pytest.approx(error, rel=1e-2)
+    assert weighted.error > repeated.error  # copies are not independent
+
+
+def test_only_ratios_of_weights_matter() -> None:
+    random = np.random.default_rng(5)
+    data, template, weight = random.uniform(size=10_000), random.uniform(size=40_000), random.uniform(size=40_000)
+    assert excess(data, template, 0.01, np.ones(40_000)) == excess(data, template, 0.01)
+    assert excess(data, template, 0.01, np.full(40_000, 0.5)) == excess(data, template, 0.01)
+    assert excess(data, template, 0.01, 8 * weight) == excess(data, template, 0.01, weight)
+
+
+def test_without_signal_z_of_a_weighted_template_is_standard_normal() -> None:
+    """Scores 1 - u² of uniform u have the density 1 / (2 √(1 - s)); the weights √(1 - s) make them uniform."""
+    random, number, toys, efficiency = np.random.default_rng(6), 20_000, 400, 0.1
+    found = []
+    for _ in range(toys):
+        template = 1 - random.uniform(size=number) ** 2
+        weight = np.sqrt(1 - template)
+        found.append(excess(random.uniform(size=number), template, efficiency, weight))
+    z = np.array([each.significance for each in found])
+    assert abs(z.mean()) < 5 / math.sqrt(toys)
+    assert abs(z.std() / math.sqrt(1 - efficiency) - 1) < 5 / math.sqrt(2 * toys)
+    assert np.mean([each.expected for each in found]) == pytest.approx(efficiency * number, rel=1e-3)

@@ -101,7 +101,7 @@ def test_other_contents_are_refused(tmp_path: Path, change: dict[str, Any], mess
 
 def test_unknown_features_are_refused(tmp_path: Path) -> None:
     store(tmp_path / "e.h5", [row(HEAVY, LIGHT, label=0)])
-    with pytest.raises(BadInput, match="'tau43_j1' is no feature of the LHC Olympics files"):
+    with pytest.raises(BadInput, match="the LHC Olympics files have no 'tau43_j1'"):
         sources.load({"source": "lhco", "data": "e.h5", "features": ["tau43_j1"]}, tmp_path)
 
 
@@ -158,7 +158,7 @@ def test_pickled_code_does_not_run(tmp_path: Path) -> None:
     Code.folder = tmp_path / "made"
     with h5py.File(path, "a") as file:
         file["df"].attrs["info"] = np.bytes_(pickle.dumps(Code(), protocol=0))
-    with pytest.raises(BadInput, match="attribute 'info' of '/df' is of a kind that no LHC Olympics file has"):
+    with pytest.raises(BadInput, match="attribute 'info' of '/df' has a type that no LHC Olympics file has"):
         lhco.read(path)
     assert not (tmp_path / "made").exists()
 
@@ -177,8 +177,8 @@ def test_structures_that_pytables_cannot_stand_are_refused(tmp_path: Path) -> No
         del file["df/block0_values"]
         file.create_dataset("df/block0_values", (2_000_000_000, 14), "f8")
 
-    changes = {looped: "stands in the file twice", dangling: "names things that are not there"}
-    changes |= {unnamed: "of a kind that no LHC Olympics", unwritten: "not all of them were ever written"}
+    changes = {looped: "is in the file twice", dangling: "has links that lead nowhere"}
+    changes |= {unnamed: "a type that no LHC Olympics", unwritten: "not all of them were ever written"}
     for change, message in changes.items():
         path = store(tmp_path / "e.h5", [row(HEAVY, LIGHT, label=0)])
         with h5py.File(path, "a") as file:

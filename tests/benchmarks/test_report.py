@@ -3,14 +3,14 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from sideband.benchmarks import catalogue
 from sideband.benchmarks.grid.suite import Suite
-from sideband.benchmarks.problems.search import figures
+from sideband.benchmarks.problems.search import closure, figures, sections, tables
+from sideband.benchmarks.report import content, cost, speed, style
 from sideband.benchmarks.report import page as report
-from sideband.benchmarks.report import style
 from sideband.benchmarks.report.results import gather
 from tests.conftest import Outcome
 
@@ -47,8 +47,8 @@ def test_the_page_of_a_labelled_run(labelled_run: Run, page: Path) -> None:
     text = page.read_text()
     read = Page(text)
     assert read.headings == [
-        *("Protocol", "Sensitivity against throughput", "Sensitivity", "Closure", "Throughput", "Training cost"),
-        *("Tasks", "Methods", "Provenance"),
+        *("Protocol", "Sensitivity against throughput", "Sensitivity", "Closure", "Sculpting", "Throughput"),
+        *("Training cost", "Tasks", "Methods", "Provenance"),
     ]
     assert read.references
     assert all(reference.startswith("data:image/svg+xml;base64,") for reference in read.references)  # self-contained
@@ -59,7 +59,7 @@ def test_the_page_of_a_labelled_run(labelled_run: Run, page: Path) -> None:
     assert stems == {drawn.stem for drawn in figures.glob("*.png")}
     assert stems == {
         *("headline", "sic_3.3-3.7", "closure_3.3-3.7", "weights_3.3-3.7", "features_3.3-3.7_cathode"),
-        *("throughput", "against_torch", "cost"),
+        *("sculpting", "sculpting_spectra", "throughput", "against_torch", "cost"),
     }
     assert len(read.references) == len(stems)
     drawn = {each.name for each in (folder / "report" / "cells").iterdir()}
@@ -84,39 +84,33 @@ def test_equal_figures_are_equal_files(labelled_run: Run, tmp_path: Path) -> Non
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
 
 
-@pytest.mark.parametrize("showers", [False, True])
-def test_every_method_has_a_colour_of_its_own(showers: bool) -> None:
-    names = [name for name, entry in catalogue.CATALOGUE.items() if entry.showers == showers and not entry.shared]
-    assert len({str(figures.colour(name)) for name in names}) == len(names)
-
-
 def test_tables_hold_the_numbers(labelled_run: Run) -> None:
     results = gather(*labelled_run)
-    table = report.sic_table(results, "3.3-3.7")
+    table = tables.sic(results, "3.3-3.7")
     assert table.head[2:5] == ["SIC at 10⁻³", "max SIC", "ratio to idealised"]
     assert [row[1:5] for row in table.rows] == [
         ["CATHODE", "6.00", "12.0", "0.750"],
         ["CWoLa", "2.00", "4.00", "0.250"],
         ["Idealised detector", "8.00", "16.0", "1.00"],
     ]
-    closed = report.closure_table(results, "3.3-3.7")
+    closed = tables.closure(results, "3.3-3.7")
     assert [row[1:] for row in closed.rows] == [
         ["CATHODE", "0.5100"],
         ["truth against truth", "0.5010 ± 0.0020 (2000 events a side)"],
         ["raw sidebands", "0.6000 ± 0.0020 (2000 events a side)"],
     ]
-    speed = {(row[0], row[1], row[2]): row[3:] for row in report.speed_table(results).rows}
-    assert len(speed) == 4 * 3
-    best = speed["CATHODE", "template", "host"]
+    rates = {(row[0], row[1], row[2]): row[3:] for row in speed.table(results).rows}
+    assert len(rates) == 4 * 3
+    best = rates["CATHODE", "template", "host"]
     assert best[:2] == ["1000", "2"]
     assert best[3] == "400,000"  # 1e5 events/s a thread, twice at the larger batch
     assert best[-1] == "0.10"
-    assert speed["Idealised detector", "score", "host"][-1] == "trees"
-    (torch,) = report.torch_table(results).rows
+    assert rates["Idealised detector", "score", "host"][-1] == "trees"
+    (torch,) = speed.torch_table(results).rows
     assert torch == ["CATHODE", "template", "400,000 (1000, 2)", "200,000 (1000, 2)", "no compiler", "0.3"]
-    cost = {row[0]: row[1] for row in report.cost_table(results).rows}
-    assert cost == {"Sideband flow": "20.0", "CATHODE": "10.0", "CWoLa": "10.0", "Idealised detector": "10.0"}
-    (drawn,) = report.task_table(results).rows
+    fits = {row[0]: row[1] for row in cost.table(results).rows}
+    assert fits == {"Sideband flow": "20.0", "CATHODE": "10.0", "CWoLa": "10.0", "Idealised detector": "10.0"}
+    (drawn,) = tables.drawn(results).rows
     assert float(drawn[-1]) == pytest.approx(int(drawn[5]) / int(drawn[6]) ** 0.5, abs=0.01)
 
 
@@ -132,12 +126,12 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     stems = {drawn.stem for drawn in (folder / "report" / "figures").glob("*.svg")}
     assert {"excess", "closure_2700-3100", "features_2700-3100_cathode"} <= stems
     assert not any(stem.startswith("sic") for stem in stems)
-    table = report.excess_table(gather(suite, folder))
+    table = tables.excess(gather(suite, folder))
     assert [row[3:] for row in table.rows if row[0] == "3300-3700"] == [
         ["CATHODE", "0.01", "observed 12, expected 10.0 +- 2.0", "1.50"],
         ["CATHODE", "0.001", "observed 2, expected 1.0 +- 0.5", "-1.50"],
     ]
-    protocol = report.protocol(gather(suite, folder))
+    protocol = sections.protocol(gather(suite, folder))
     assert "Mass range 2000–6000 GeV; signal region 3300-3700, 2700-3100 GeV" in protocol["masses"]
 
 
@@ -152,7 +146,7 @@ def test_missing_cells_are_listed(labelled_run: Run, tmp_path: Path, command: Ca
     text = (folder / "report" / "index.html").read_text()
     assert "Missing" in Page(text).headings
     assert "3.3-3.7/n600/s1/cwola" in text
-    (row,) = [row for row in report.sic_table(gather(labelled_run[0], folder), "3.3-3.7").rows if row[1] == "CWoLa"]
+    (row,) = [row for row in tables.sic(gather(labelled_run[0], folder), "3.3-3.7").rows if row[1] == "CWoLa"]
     assert row[2:5] == ["n/a", "n/a", "n/a"]
 
 
@@ -169,16 +163,26 @@ def test_nothing_finished_is_a_report_too(labelled_run: Run, tmp_path: Path, dra
 
 def test_numbers_and_bands() -> None:
     nan = float("nan")
-    assert [report.number(value) for value in (0.5, 12.345, 999.6, 123456.0, nan)] == [
+    assert [content.number(value) for value in (0.5, 12.345, 999.6, 123456.0, nan)] == [
         *("0.500", "12.3", "1,000", "123,456", "n/a")
     ]
-    assert report.banded([2.0]) == "2.00"
-    assert report.banded([1.0, 3.0, 2.0]) == "2.00 (1.00–3.00)"
-    assert report.banded([nan, nan]) == "n/a"
+    assert content.banded([2.0]) == "2.00"
+    assert content.banded([1.0, 3.0, 2.0]) == "2.00 (1.00–3.00)"
+    assert content.banded([nan, nan]) == "n/a"
 
 
 def test_every_published_method_has_its_state() -> None:
-    states = {row[0]: row[2] for row in report.method_table().rows}
+    states = {row[0]: row[2] for row in tables.published().rows}
     assert states["CATHODE"] == "here"
     assert states["CURTAINs"] == "absent"
     assert "Sideband flow" not in states
+
+
+def test_weights_count_in_the_features_of_a_template() -> None:
+    values, edges = np.array([0.5, 0.5, 1.5], np.float32), np.array([0.0, 1.0, 2.0])
+    density, error = closure._density(values, edges, np.array([1.0, 2.0, 3.0], np.float32))
+    np.testing.assert_allclose(density, [0.5, 0.5])
+    np.testing.assert_allclose(error, [5**0.5 / 6, 0.5])
+    density, error = closure._density(values, edges)
+    np.testing.assert_allclose(density, [2 / 3, 1 / 3])
+    np.testing.assert_allclose(error, [2**0.5 / 3, 1 / 3])

@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from sideband.benchmarks.grid.suite import Suite
-from sideband.benchmarks.metrics import closure, sic
-from sideband.benchmarks.report import records, results
+from sideband.benchmarks.metrics import closure, sculpting, sic
+from sideband.benchmarks.problems import named
+from sideband.benchmarks.problems.search import records
+from sideband.benchmarks.report import results
 from sideband.infer import events
 from sideband.infer.errors import BadInput
 
 Run = tuple[Suite, Path]
+SEARCH = named("search")
 
 
 def test_every_number_is_one_row(labelled_run: Run) -> None:
@@ -18,7 +21,11 @@ def test_every_number_is_one_row(labelled_run: Run) -> None:
     assert not found.missing
     key = ["suite", "window", "injection", "seed", "method", "metric", "note"]
     assert not found.numbers.duplicated(key).any()
+    shaped = [f"sculpting_{efficiency:g}" for efficiency in sculpting.EFFICIENCIES]
+    assert found.values(shaped[0], "cathode", "n600", "3.3-3.7") == {"s1": 6.0}
+    assert np.isnan(found.values(shaped[-1], "cathode", "n600", "3.3-3.7")["s1"])
     assert set(found.numbers["metric"]) == {
+        *shaped,
         *("sic_1e-3", "max_sic", "auc", "closure_auc", "closure_floor", "closure_sidebands"),
         *(
             "fit_seconds",
@@ -100,6 +107,7 @@ def test_damaged_records_are_told(copied: Run, name: str, left: bytes | None) ->
         ("evaluation.json", ["closure", "events"], 0),
         ("evaluation.json", ["closure", "weights"], [[1]]),
         ("evaluation.json", ["excess"], [{}]),
+        ("evaluation.json", ["sculpting", "chi2"], ["large"]),
         ("timing_template.json", [0, "role"], "cut"),
         ("timing_template.json", [0, "method"], "iad"),
         ("timing_template.json", [0, "events_per_second"], "fast"),
@@ -140,13 +148,15 @@ def test_nothing_finished(labelled_run: Run, tmp_path: Path) -> None:
 
 def test_numbers_of_one_cell(labelled_run: Run, tmp_path: Path) -> None:
     cell = labelled_run[1] / "3.3-3.7" / "n600" / "s1" / "cathode"
-    rows = {row["metric"]: row for row in results.numbers_of_cell(cell)}
+    rows = {row["metric"]: row for row in results.numbers_of_cell(cell, SEARCH)}
     assert rows["sic_1e-3"]["value"] == 6.0
     assert rows["sic_1e-3"]["high"] == 6.5
     assert rows["max_sic"]["note"].startswith("at background efficiency 0.004; 40000 test background events")
     assert rows["fit_cpu_seconds"]["value"] == 20.0
-    assert results.numbers_of_cell(tmp_path) == []
+    assert results.numbers_of_cell(tmp_path, SEARCH) == []
     record = events.read_json(cell / "evaluation.json")
     record["sic"]["sic"] = None
     events.write_json(tmp_path / "evaluation.json", record)
-    assert np.isnan(next(row["value"] for row in results.numbers_of_cell(tmp_path) if row["metric"] == "sic_1e-3"))
+    assert np.isnan(
+        next(row["value"] for row in results.numbers_of_cell(tmp_path, SEARCH) if row["metric"] == "sic_1e-3")
+    )

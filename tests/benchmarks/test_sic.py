@@ -90,6 +90,49 @@ def test_weights_stand_for_as_many_events() -> None:
     assert sic.roc(score, label).n_background == 2000
 
 
+def test_integer_weights_are_repeated_events() -> None:
+    random = np.random.default_rng(6)
+    score, label = random.normal(size=4000).round(2), np.repeat([0, 1], [3000, 1000])
+    times = random.integers(0, 4, 4000)
+    weighted = sic.roc(score, label, times.astype(np.float32))
+    repeated = sic.roc(np.repeat(score, times), np.repeat(label, times))
+    efficiency = np.geomspace(0.05, 1, 9)
+    np.testing.assert_allclose(weighted.at(efficiency), repeated.at(efficiency), rtol=1e-12)
+    assert weighted.area == pytest.approx(repeated.area, rel=1e-12)
+    assert weighted.n_background < repeated.n_background == times[:3000].sum()  # copies are not independent
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_only_ratios_of_weights_matter(scale: float) -> None:
+    random = np.random.default_rng(7)
+    score, label = sample(random.normal(size=30_000), random.normal(1, size=3000))
+    plain = sic.summarise(score, label, seed=2, replicas=5)
+    uniform = sic.summarise(score, label, seed=2, replicas=5, weight=np.full(len(score), scale))
+    weight = random.uniform(size=len(score))
+    one, other = (sic.summarise(score, label, 2, 5, each) for each in (weight, weight * scale))
+    for expected, found in ((plain, uniform), (one, other)):
+        for name, value in vars(expected).items():
+            np.testing.assert_allclose(getattr(found, name), value, rtol=1e-9, err_msg=name)
+
+
+def test_weights_make_one_distribution_another() -> None:
+    random, number = np.random.default_rng(8), 100_000
+    score, label = sample(random.normal(size=number), random.normal(size=number))
+    weight = np.where(label == 1, np.exp(score - 0.5), 1.0)  # a normal distribution with mean 1
+    assert sic.summarise(score, label, replicas=2, weight=weight).auc == pytest.approx(
+        NORMAL.cdf(1 / math.sqrt(2)), abs=0.01
+    )
+
+
+def test_a_class_without_events_or_weight_has_no_curve() -> None:
+    score, label = np.arange(100.0), np.repeat([0, 1], 50)
+    for curve in (
+        *(sic.roc(score[label == only], label[label == only]) for only in (0, 1)),
+        *(sic.roc(score, label, (label == only).astype(float)) for only in (0, 1)),
+    ):
+        assert np.isnan([curve.area, *curve.maximum(), *curve.sic(np.array([0.5]))]).all()
+
+
 def test_fewer_than_25_passing_background_events_are_no_number() -> None:
     for number, known in ((24_999, False), (25_000, True)):
         curve = sic.roc(*sample(np.linspace(0, 1, number), np.linspace(0, 1, 100)))

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from sideband.benchmarks.grid.suite import DEFAULTS, Suite
-from sideband.benchmarks.report import studies
+from sideband.benchmarks.problems.search import closure, studies
+from sideband.benchmarks.problems.search.studies import scan
+from sideband.benchmarks.report.content import Picture, Table
 from sideband.benchmarks.report.results import Results
 from sideband.infer import events
 
@@ -36,7 +38,7 @@ def results(
     return Results(suite, folder, numbers, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(tasks), [])
 
 
-def test_a_setting_that_labelled_entries_vary_is_found() -> None:
+def test_the_entries_of_a_study_are_those_that_set_what_it_varies() -> None:
     methods = {
         "drapes": {},
         "drapes_sb@1": {"noise": 1.0},
@@ -46,36 +48,40 @@ def test_a_setting_that_labelled_entries_vary_is_found() -> None:
         "sigma@4": {"steps": 4, "anchor_margin": 0.1},
         "iad": {},
     }
-    found = results([], {"methods": methods})
-    assert studies.varied(found) == {
-        ("drapes", "noise"): {"drapes_sb": {"drapes_sb@1": 1.0, "drapes_sb@5": 5.0}, "drapes_mc": {"drapes_mc@1": 1.0}}
+    content = {"methods": methods, "studies": [{"vary": "noise", "of": ["drapes_sb", "drapes_mc"]}]}
+    (study,) = results([], content).suite.studies
+    assert study.entries(methods) == {
+        "drapes_sb": {"drapes_sb@1": 1.0, "drapes_sb@5": 5.0},
+        "drapes_mc": {"drapes_mc@1": 1.0},
     }
 
 
 def test_the_table_of_a_varied_setting_holds_its_numbers() -> None:
     methods = {"drapes": {}, "drapes_sr@5": {"noise": 5.0}, "drapes_sr@1": {"noise": 1.0}}
+    content = {"methods": methods, "studies": [{"vary": "noise", "of": ["drapes_sr"]}]}
     rows = [
         {"method": name, "metric": metric, "value": value}
         for name, value in (("drapes", 0.52), ("drapes_sr@1", 0.53), ("drapes_sr@5", 0.54))
         for metric in ("closure_auc", "signal_like_auc")
         if (name, metric) != ("drapes", "signal_like_auc")
     ]
-    ((heading, _, (drawn, table)),) = studies.sections(results(rows, {"methods": methods}))
+    ((heading, _, (drawn, table)),) = studies.sections(results(rows, content))
     assert heading == "DRAPES Φ: noise"
-    assert isinstance(drawn, studies.Picture)
-    assert isinstance(table, studies.Table)
+    assert isinstance(drawn, Picture)
+    assert isinstance(table, Table)
     assert table.rows == [
         ["DRAPES SR", "1", "0.5300", "n/a", "n/a", "0.530"],
         ["DRAPES SR", "5", "0.5400", "n/a", "n/a", "0.540"],
         ["DRAPES Φ", "usual", "0.5200", "n/a", "n/a", "n/a"],
     ]
     # Nothing measured is no section.
-    assert list(studies.sections(results([{"metric": "auc", "method": "iad", "value": 1}], {"methods": methods}))) == []
+    assert list(studies.sections(results([{"metric": "auc", "method": "iad", "value": 1}], content))) == []
 
 
 def test_varied_entries_are_left_out_of_the_rest() -> None:
-    found = results([], {"methods": {"cathode": {}, "sigma@4": {"steps": 4}, "sigma@8": {"steps": 8}, "iad@x": {}}})
-    assert list(studies.without_varied(found).suite["methods"]) == ["cathode", "iad@x"]
+    methods = {"cathode": {}, "sigma@4": {"steps": 4}, "sigma@8": {"steps": 8}, "iad@x": {}}
+    found = results([], {"methods": methods, "studies": [{"vary": "steps", "of": ["sigma"]}]})
+    assert list(found.without(found.suite.set_apart()).suite["methods"]) == ["cathode", "iad@x"]
 
 
 SCAN = {
@@ -83,6 +89,7 @@ SCAN = {
     "injections": [100, 0],
     "background_seeds": [1, 2],
     "methods": {"cathode": {}, "transit": {}, "sigma": {}, "iad": {}},
+    "studies": [{"vary": "windows"}],
 }
 
 
@@ -102,11 +109,11 @@ def scan_rows() -> list[dict[str, Any]]:
 
 
 def test_a_fit_to_all_the_data_is_paid_once() -> None:
-    costs = studies.scan_costs(results(scan_rows(), SCAN))
+    costs = scan.costs(results(scan_rows(), SCAN))
     assert costs == {
-        "cathode": studies.Cost(0.0, 10.0, 7.0),
-        "transit": studies.Cost(0.0, 20.0, 6.0),
-        "sigma": studies.Cost(90.0, 0.0, 8.0),
+        "cathode": scan.Cost(0.0, 10.0, 7.0),
+        "transit": scan.Cost(0.0, 20.0, 6.0),
+        "sigma": scan.Cost(90.0, 0.0, 8.0),
     }
     assert [costs[name].of(9) for name in costs] == [90.0, 180.0, 90.0]
 
@@ -118,7 +125,7 @@ def test_the_section_of_a_scan(tmp_path: Path, small_task: Path) -> None:
     ((heading, text, content),) = studies.sections(results(scan_rows(), SCAN, tmp_path))
     assert heading == "Scan"
     assert text.startswith("4 overlapping windows")
-    cost, extremes = (part for part in content if isinstance(part, studies.Table))
+    cost, extremes = (part for part in content if isinstance(part, Table))
     assert cost.rows[2] == ["SIGMA", "90.0", "0.00", "90.0", "0.25", "32.0"]
     (row,) = extremes.rows
     assert row[:4] == ["SIGMA", "0.01", "3.00", "2 of 8"]
@@ -132,10 +139,10 @@ def test_strengths_rise_with_what_was_achieved() -> None:
         for number in (40, 160, 80)
         for metric in ("sic_1e-3", "max_sic")
     ]
-    found = results(rows, {"injections": [160, 40, 80, 0], "methods": {"iad": {}}})
+    found = results(rows, {"injections": [160, 40, 80, 0], "methods": {"iad": {}}, "studies": [{"vary": "injections"}]})
     ((heading, _, (drawn,)),) = studies.sections(found)
     assert heading == "Signal strength"
-    assert isinstance(drawn, studies.Picture)
+    assert isinstance(drawn, Picture)
     (line, *_) = drawn.figure.axes[0].lines
     assert list(line.get_xdata()) == [0.8, 1.6, 3.2]
     assert list(line.get_ydata()) == [4.0, 8.0, 16.0]
@@ -150,7 +157,7 @@ def test_weights_are_drawn_for_every_template(tmp_path: Path, closed: bool) -> N
     for name in ("cathode", "iad"):
         path = tmp_path / "3.1-3.5" / "n100" / "s1" / name / "evaluation.json"
         events.write_json(path, {"closure": record if closed and name == "cathode" else None})
-    drawn = studies.weights(found, "3.1-3.5", "n100")
+    drawn = closure.weights(found, "3.1-3.5", "n100")
     if not closed:
         assert drawn is None
         return

@@ -3,34 +3,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import yaml
 
+from sideband.benchmarks import problems
 from sideband.benchmarks.events import sources
-from sideband.benchmarks.events.hdf5 import DIJET_FEATURES
 from sideband.benchmarks.grid import suite as suites
 from sideband.infer.errors import BadInput
+from tests.benchmarks.plain import SHIPPED, SHOWERS, written
 from tests.conftest import OWN
-
-SHIPPED = suites.SUITES
-
-PLAIN: dict[str, Any] = {
-    "about": "a test",
-    "dataset": {"source": "dijets"},
-    "mass_range": [2.3, 5.0],
-    "windows": [[3.3, 3.7], [3.1, 3.5]],
-    "injections": [0, 500],
-    "seeds": [1, 2],
-    "methods": {"cathode": {}, "iad": None},
-}
-
-
-def written(path: Path, **changes: Any) -> Path:
-    content = {key: value for key, value in (PLAIN | changes).items() if value is not ...}
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 @pytest.mark.parametrize("name", [name for name in suites.names() if name != "paper"])
@@ -60,7 +42,8 @@ def test_shipped_suites_are_these() -> None:
     dijets = {"smoke", "quick", "continuous", "solver", "scan", "fullscan", "accept", "paper"}
     showers = {"smoke_showers", "calorimeter", "fullcalorimeter"}
     assert dijets | showers == set(suites.names())
-    assert {name for name in suites.names() if name != "paper" and suites.load(name).showers} == showers
+    found = {name: problems.of(yaml.safe_load((SHIPPED / f"{name}.yaml").read_text())) for name in suites.names()}
+    assert {name for name, problem in found.items() if problem == "showers"} == showers
     scan = suites.load("scan")
     assert [sum(edges) / 2 for edges in scan.windows().values()] == pytest.approx(np.arange(3.1, 3.95, 0.1))
     assert len(scan.seeds("n0")) >= 5
@@ -70,61 +53,16 @@ def test_shipped_suites_are_these() -> None:
     assert 0 in suites.load("quick")["injections"]
 
 
-SHOWERS: dict[str, Any] = {
-    "about": "showers",
-    "dataset": {"source": "showers", "photons": 2000},
-    "seeds": [1, 2],
-    "methods": {"caloflow": {}, "shower_supervised": {}},
-}
-
-
 def test_showers_have_neither_windows_nor_injections(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(SHOWERS))
     suite = suites.load(path)
-    assert (suite.showers, suite.labelled, suite.folds) == (True, True, 0)
+    assert (problems.of(suite.content), suite.labelled, suite.folds) == ("showers", True, 0)
     assert (suite.windows(), suite.injections()) == ({"showers": None}, {"n0": 0})
     assert suite.shared() == ["shower_classifier", "shower_flow"]
     assert [cell.folder for cell in suite.timed()] == ["showers/n0/s1/caloflow", "showers/n0/s1/shower_supervised"]
     suite.save(tmp_path / "suite.json")
     assert suites.load(tmp_path / "suite.json").content == suite.content
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"windows": [[3.3, 3.7]]}, "windows: showers have no mass window and no injection; remove the key"),
-        ({"injections": [500]}, "injections: showers have no mass window"),
-        ({"excess": {}}, "excess: showers have no mass window"),
-        ({"methods": {"cathode": {}}}, "methods.cathode: a method for dijets, and the suite's events are showers"),
-        ({"dataset": {"source": "showers", "photons": 10}}, "dataset.photons: 10 is less than the minimum of 1000"),
-        ({"dataset": {"source": "showers", "masses": [-1]}}, "dataset.masses.0: -1 is less than or equal to"),
-        (
-            {
-                "dataset": {
-                    "source": "shower_files",
-                    "data": "g.h5",
-                    "test": "g.h5",
-                    "decays": [{"file": "x", "mass": 5, "depth": 1}],
-                }
-            },
-            "g.h5: no such file",
-        ),
-    ],
-)
-def test_mistakes_in_suites_of_showers(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(SHOWERS | changes))
-    with pytest.raises(BadInput) as refused:
-        suites.load(path)
-    assert message in str(refused.value)
-
-
-def test_dijets_need_a_window_and_no_method_for_showers(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="'windows' is missing"):
-        suites.load(written(tmp_path / "mine.yaml", windows=...))
-    with pytest.raises(BadInput, match=r"methods\.caloflow: a method for showers, and the suite's events are dijets"):
-        suites.load(written(tmp_path / "mine.yaml", methods={"caloflow": {}}))
 
 
 def test_the_digest_of_showers_in_files_follows_their_content(tmp_path: Path) -> None:
@@ -306,83 +244,6 @@ def test_paths_start_from_the_suite_s_folder(
     assert len(suite.dataset().data) == 500
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"window": [[3.3, 3.7]]}, "'window' was unexpected"),
-        ({"seeds": ...}, "'seeds' is a required property"),
-        ({"seeds": [1, "two"]}, r"seeds\.1: 'two' is not of type 'integer'"),
-        ({"seeds": [1, 1]}, "seeds: .*non-unique"),
-        ({"injections": [-1]}, r"injections\.0: -1 is less than the minimum"),
-        ({"injections": []}, r"injections: \[\]"),
-        ({"windows": [[3.3]]}, r"windows\.0: "),
-        ({"throughput": {"second": 1}}, "throughput: .*'second' was unexpected"),
-        ({"methods": {}}, "methods: "),
-        ({"methods": {"cathod": {}}}, "unknown method 'cathod'"),
-        ({"methods": {"feta": {}}}, "method 'feta' .* is not built yet"),
-        ({"methods": {"sideband": {}}}, r"methods\.sideband: .*its settings go to 'shared'"),
-        ({"shared": {"iad": {}}}, r"shared\.iad: a method, not a shared fit"),
-        ({"methods": {"cathode": 3}}, r"methods\.cathode: 3 is not of type"),
-        ({"injections": ...}, r"methods\.iad: a reference that reads the truth"),
-        ({"dataset": {"source": "cms"}}, "dataset.source is 'cms'; choose one of dijets, hdf5, lhco"),
-        ({"dataset": {"source": "dijets", "data": "a.h5"}}, "dataset: .*'data' was unexpected"),
-        ({"dataset": {"source": "hdf5", "data": "a.h5"}}, "dataset: '(mass|features)' is a required property"),
-        ({"dataset": {"source": "lhco", "data": "absent.h5"}}, r"absent\.h5: no such file \(the suite's"),
-        ({"dataset": {}}, "dataset: 'source' is a required property"),
-        ({"windows": [[2.2, 3.0]]}, r"window \[2.2, 3.0\] does not lie inside mass_range \[2.3, 5.0\]"),
-        ({"windows": [[4.0, 5.0]]}, r"window \[4.0, 5.0\] does not lie inside mass_range"),
-        ({"windows": [[3.7, 3.3]]}, r"window \[3.7, 3.3\] does not lie inside mass_range"),
-        ({"mass_range": [5.0, 2.3]}, r"mass_range \[5.0, 2.3\]: the lower edge comes first"),
-        ({"mass_range": [-1e31, 5.0]}, r"mass_range\.0: -1e\+31 is less than the minimum"),
-        ({"windows": [[3.3, 3.7], [3.3, 3.7]]}, r"window \[3.3, 3.7\] is there twice"),
-        ({"windows": [[3.3, 3.7], [3.3, 3.7000000001]]}, r"window \[3.3, 3.7000000001\] is there twice"),
-        ({"windows": [[3.3, 3.7]], "validation_windows": [[3.3, 3.7]]}, r"window \[3.3, 3.7\] is there twice"),
-        (
-            {"windows": [[3.3, 3.7], [4.0, 4.4]], "validation_windows": [[2.7, 3.3], [4.3, 4.6]]},
-            r"validation window \[4.3, 4.6\] overlaps the signal region \[4.0, 4.4\]",
-        ),
-        ({"seeds": [2**63]}, r"seeds\.0: 9223372036854775808 is greater than the maximum"),
-        ({"seeds": [-1]}, r"seeds\.0: -1 is less than the minimum of 0"),
-        ({"seeds": [1.0]}, r"seeds\.0: 1.0 is not of type 'integer'"),
-        ({"seeds": [True]}, r"seeds\.0: True is not of type 'integer'"),
-        ({"seeds": list(range(2000))}, "seeds: .* is too long"),
-        ({"seeds": [1, "two"] * 400}, r"seeds\.1: 'two' is not of type 'integer'"),
-        ({"injections": [20.0]}, r"injections\.0: 20.0 is not of type 'integer'"),
-        ({"data_events": 3000.0}, r"data_events: 3000.0 is not of type 'integer'"),
-        ({"oversampling": 1_000_000}, "oversampling: 1000000 is greater than the maximum of 1000"),
-        ({"closure_events": 99}, "closure_events: 99 is less than the minimum"),
-        ({"excess": {"folds": 1}}, r"excess\.folds: 1 is less than the minimum"),
-        ({"excess": {"efficiencies": [1]}}, r"excess\.efficiencies\.0: 1 is greater than or equal to the maximum"),
-        ({"excess": {"efficiencies": []}}, r"excess\.efficiencies: \[\]"),
-        ({"throughput": {"seconds": 0}}, r"throughput\.seconds: 0 is less than or equal"),
-        ({"throughput": {"batches": [10**9]}}, r"throughput\.batches\.0: 1000000000 is greater"),
-        ({"budget": {"fit_": -1}}, r"budget\.fit_: -1 is less than the minimum"),
-        ({"methods": {"cathode@é": {}}}, "'cathode@é' does not match"),
-        ({"methods": {"cathode@" + "a" * 61: {}}}, "does not match"),
-        ({"shared": {"side band": {}}}, "'side band' does not match"),
-        ({"dataset": {"source": "dijets", "features": [1]}}, r"dataset\.features\.0: 1 is not of type 'string'"),
-        ({"dataset": {"source": "dijets", "features": [""]}}, r"dataset\.features\.0: '' does not match"),
-        ({"dataset": {"source": "dijets", "features": ["a/b"]}}, r"dataset\.features\.0: 'a/b' does not match"),
-        ({"dataset": {"source": "dijets", "features": ["a\n"]}}, r"dataset\.features\.0: 'a\\n' does not match"),
-        ({"dataset": {"source": "dijets", "features": ["label"]}}, "'label' is no name for a mass or a feature"),
-        ({"dataset": {"source": "dijets", "features": ["weight"]}}, "'weight' is no name for a mass or a feature"),
-        ({"dataset": {"source": []}}, r"dataset.source is '\[\]'; choose one of dijets"),
-        ({"validation_windows": [[5.0, 6.0]]}, r"window \[5.0, 6.0\] does not lie inside mass_range"),
-        ({"device": "tpu"}, "device: 'tpu' is not one of"),
-    ],
-)
-def test_mistakes_are_told_with_their_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    path = written(tmp_path / "mine.yaml", **changes)
-    with pytest.raises(BadInput, match=message):
-        suites.load(path)
-
-
-@pytest.mark.parametrize("name", [".yaml", ".hidden.yaml", "-x.yaml", "mlflow.yaml", "a\nb.yaml", "é" * 51 + ".yaml"])
-def test_names_that_are_no_folder_s_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput, match="rename the file"):
-        suites.load(written(tmp_path / name))
-
-
 def test_windows_have_names_of_their_own(tmp_path: Path) -> None:
     edges = [[3.3, 3.7], [3.3, 3.70001], [3.300001, 3.7], [-1.0, 2], [-2, -1], [0, 1e-05], [-0.0, 1]]
     suite = suites.load(written(tmp_path / "mine.yaml", windows=edges, mass_range=[-10, 10]))
@@ -391,59 +252,6 @@ def test_windows_have_names_of_their_own(tmp_path: Path) -> None:
     assert [suite.recipe(name, "n0", "s1").window for name in names] == [tuple(pair) for pair in edges]
     wide = written(tmp_path / "wide.yaml", windows=[[3_000_000, 4_000_000]], mass_range=[0, 10_000_000])
     assert list(suites.load(wide).windows()) == ["3000000-4000000"]
-
-
-def test_what_is_no_suite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"suite 'slow': no such file, and none of accept, .*quick"):
-        suites.load("slow")
-    path = tmp_path / "mine.yaml"
-    for text in ("a: [1", "- 1\n- 2\n", "just text", ""):
-        path.write_text(text)
-        with pytest.raises(BadInput):
-            suites.load(path)
-
-
-# A generated sample in place of the embedded events
-
-
-def sample(folder: Path, events_of: dict[str, int]) -> Path:
-    """A folder of dijets as `generate sample` leaves it."""
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for part, number in events_of.items():
-        with h5py.File(folder / f"{part}.h5", "w") as file:
-            for name in ("m_jj", *DIJET_FEATURES):
-                file[name] = random.uniform(2.3, 5.0, number).astype(np.float32)
-                file[name].attrs["unit"] = "TeV" if name in ("m_jj", "m_j1", "dm_j") else ""
-    return folder
-
-
-def test_a_sample_takes_the_place_of_the_embedded_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = sample(tmp_path / "mine", {"data": 10_000, "signal": 1000, "simulation": 500})
-    found = suites.load("smoke", sample=folder)
-    assert found.name == "smoke-mine"
-    assert found["data_events"] == 6000
-    assert "mine: 6,000 events for the data, where smoke would draw 12,000; all are used" in capsys.readouterr().out
-    dataset = found.dataset()
-    assert (len(dataset.data), int(dataset.data.label.sum())) == (11_000, 1000)
-    assert dataset.features == DIJET_FEATURES
-    assert dataset.background is None
-    assert dataset.simulation is not None
-
-    whole = sample(tmp_path / "whole", {"data": 13_000, "signal": 10, "background": 5})
-    assert suites.load("smoke", sample=whole)["data_events"] == 12_000
-    assert capsys.readouterr().out == ""
-
-
-def test_samples_that_will_not_do_are_refused(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
-    folder = sample(tmp_path / "mine", {"data": 100})
-    with pytest.raises(BadInput, match=r"no signal\.h5 there; `python -m benchmarks generate sample` makes it"):
-        suites.load("smoke", sample=folder)
-    toy_events(tmp_path / "own.h5", 500)
-    own = {"about": "", "dataset": OWN, "mass_range": [2000, 6000], "windows": [[3300, 3700]], "seeds": [1]}
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own | {"methods": {"cwola": {}}}))
-    with pytest.raises(BadInput, match="has events of its own"):
-        suites.load(tmp_path / "own.yaml", sample=folder)
 
 
 def test_a_fit_for_every_window_stands_in_the_first(tmp_path: Path) -> None:

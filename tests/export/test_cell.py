@@ -12,8 +12,10 @@ import pytest
 
 from sideband.benchmarks.events import task
 from sideband.export import graph
-from sideband.export.cell import Part, describe
+from sideband.export.describe import describe
+from sideband.export.part import Part
 from sideband.infer import events, model
+from sideband.infer.inputs import Rows, Target
 from sideband.infer.model import Model
 from sideband.train import ports, saved
 from sideband.train.cell import fit_cell
@@ -42,7 +44,13 @@ def test_metadata_says_all_that_a_user_elsewhere_needs(exported: Path, small_tas
     told = template.metadata
     assert told["method"] == "transit"
     assert told["paper"] == "arXiv:2503.04342"
-    assert (told["source"], told["scope"], told["licence"]) == ("sideband", "window", "MIT")
+    assert (told["scope"], told["licence"]) == ("window", "MIT")
+    drawn = {name: port.drawn for name, port in template.inputs.items()}
+    assert drawn == {
+        "condition": Target(),
+        "source": Rows("data", "sidebands"),
+        "source_condition": Rows("data", "sidebands"),
+    }
     assert (told["window"], told["mass_range"], told["injection"], told["seed"]) == (
         [3.3, 3.7], [2.3, 5.0], "n600", "1")  # fmt: skip
     assert told["dataset_sha256"] == the_task.attributes["dataset_sha256"]
@@ -84,11 +92,11 @@ def test_the_template_graph_morphs_as_the_module_does(exported: Path, small_task
         "source_condition": data.mass[:, None],
     }
     module = saved.load(exported / "model.pt").modules["template"]
-    expected = ports.run(module, {name: torch.from_numpy(values) for name, values in feeds.items()}).numpy()
+    (expected,) = ports.run(module, {name: torch.from_numpy(values) for name, values in feeds.items()})
     opened = Model(exported / "template.onnx")
     found = opened.run(feeds)["features"]
     parity = opened.metadata["parity"]
-    assert model.deviation(found, expected, np.asarray(parity["atol"]), parity["rtol"]) <= 1
+    assert model.deviation(found, expected.numpy(), np.asarray(parity["atol"]), parity["rtol"]) <= 1
 
 
 def test_the_tree_graphs_are_the_ensembles_of_the_fit(exported: Path, small_task: Path) -> None:
@@ -304,7 +312,7 @@ def test_what_serves_every_window_says_so(method: str, role: str, scope: str, ex
     fit = saved.load(exported / "model.pt")
     fit.method, fit.needs = method, {}
     part = Part(role, role, fit.modules["template"])
-    assert describe(fit, task.read(small_task), part, {}, None)["scope"] == scope
+    assert describe(fit, task.read(small_task), part, ("features",), None)["scope"] == scope
 
 
 def test_the_template_of_the_fit_comes_out_of_the_graph(cell: Path, small_task: Path, command) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
+from sideband.benchmarks.events.task import Task
 from sideband.export import graph
 from sideband.export.gates import check_graph
 from sideband.train import ports
@@ -94,20 +95,20 @@ def test_a_cached_graph_with_other_weights_is_the_one_traced_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two, other = Small(1), Small(2), Small(3)
-    graph.from_module(one, EXAMPLE, "score", tmp_path, "toy")
-    graph.from_module(two, EXAMPLE, "score", tmp_path, "toy")
-    fresh = graph.from_module(other, EXAMPLE, "score")
+    graph.from_module(one, EXAMPLE, ["score"], tmp_path, "toy")
+    graph.from_module(two, EXAMPLE, ["score"], tmp_path, "toy")
+    fresh = graph.from_module(other, EXAMPLE, ["score"])
     monkeypatch.delattr(graph, "_traced")
-    cached = graph.from_module(other, EXAMPLE, "score", tmp_path, "toy")
+    cached = graph.from_module(other, EXAMPLE, ["score"], tmp_path, "toy")
     assert cached.SerializeToString(deterministic=True) == fresh.SerializeToString(deterministic=True)
     expected = other(torch.from_numpy(EXAMPLE["features"]))[:, 0]
     np.testing.assert_allclose(run(cached, EXAMPLE["features"]), expected, rtol=1e-5)
     with pytest.raises(NameError, match="_traced"):  # another identity is another graph
-        graph.from_module(other, EXAMPLE, "score", tmp_path, "another toy")
+        graph.from_module(other, EXAMPLE, ["score"], tmp_path, "another toy")
 
 
 def test_a_damaged_cached_graph_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    expected = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy").SerializeToString(deterministic=True)
+    expected = graph.from_module(Small(1), EXAMPLE, ["score"], tmp_path, "toy").SerializeToString(deterministic=True)
     (cached,) = tmp_path.glob("*.onnx")
     whole = cached.read_bytes()
     flipped = bytearray(whole)
@@ -117,21 +118,21 @@ def test_a_damaged_cached_graph_is_made_anew(tmp_path: Path, capsys: pytest.Capt
     for content in (whole[: len(whole) // 2], bytes(flipped), other.SerializeToString()):
         cached.write_bytes(content)
         capsys.readouterr()
-        found = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
+        found = graph.from_module(Small(1), EXAMPLE, ["score"], tmp_path, "toy")
         assert capsys.readouterr().out == f"{cached}: damaged; traced anew\n"
         assert found.SerializeToString(deterministic=True) == expected
-        graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
+        graph.from_module(Small(1), EXAMPLE, ["score"], tmp_path, "toy")
         assert capsys.readouterr().out == ""
 
 
 def test_the_same_weights_again_are_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows share a fit: what is worked out from its weights is then the same, and not so for the next draw's."""
     for module in (Baked(1), Baked(1), Baked(2), Baked(2), Baked(3)):
-        found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
+        found = graph.from_module(module, EXAMPLE, ["score"], tmp_path, "toy")
         expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
         np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
     monkeypatch.delattr(graph, "_traced")
-    graph.from_module(Baked(3), EXAMPLE, "score", tmp_path, "toy")  # needs no tracing
+    graph.from_module(Baked(3), EXAMPLE, ["score"], tmp_path, "toy")  # needs no tracing
 
 
 def test_only_weights_that_have_differed_are_proven(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_only_weights_that_have_differed_are_proven(tmp_path: Path) -> None:
         return module
 
     for module in (with_scale(1, 1.5), with_scale(2, 1.5), with_scale(3, 1.5), with_scale(4, 2.5)):
-        found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
+        found = graph.from_module(module, EXAMPLE, ["score"], tmp_path, "toy")
         expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
         np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
 
@@ -180,23 +181,23 @@ class BakedScale(Baked):
 def test_what_is_worked_out_from_weights_is_that_of_each_module(tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         module = Baked(seed)
-        found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
+        found = graph.from_module(module, EXAMPLE, ["score"], tmp_path, "toy")
         expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
         np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
 
 
 def test_constants_are_worked_out_after_weights_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in (1, 2):
-        graph.from_module(Folding(seed), EXAMPLE, "score", tmp_path, "toy")
+        graph.from_module(Folding(seed), EXAMPLE, ["score"], tmp_path, "toy")
     monkeypatch.delattr(graph, "_traced")
     module = Folding(3)
-    found = graph.from_module(module, EXAMPLE, "score", tmp_path, "toy")
+    found = graph.from_module(module, EXAMPLE, ["score"], tmp_path, "toy")
     expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
     np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
 
 
 def test_a_traced_graph_says_nothing_of_where_it_was_made(tmp_path: Path) -> None:
-    model = graph.from_module(Small(1), EXAMPLE, "score", tmp_path, "toy")
+    model = graph.from_module(Small(1), EXAMPLE, ["score"], tmp_path, "toy")
     text = model.SerializeToString()
     for word in (b"/site-packages/", b"torch.", str(Path(__file__).parent).encode(), b"pkg."):
         assert word not in text
@@ -211,20 +212,26 @@ def test_samplers_are_one_scan_at_any_batch(name: str) -> None:
     torch.manual_seed(0)
     shape = NetSettings(hidden=4, blocks=1)
     template = {
-        "drapes_sb": lambda: drapes.FromEvents(Denoiser(2, shape), ladder(4, 2.24)),
-        "sigma_linear": lambda: sigma.Interpolated(FlowMatching(2, shape, 1, 1), 3, inside=False),
+        "drapes_sb": lambda: drapes.FromEvents(Denoiser(2, shape), ladder(4, 2.24), "sideband"),
+        "sigma_linear": lambda: sigma.Interpolated(
+            FlowMatching(2, shape, 1, 1), sigma.Settings(background="linear", steps=3)
+        ),
     }[name]()
     template.eval().requires_grad_(False)
-    widths = ports.inputs(template, 2)
+    columns = {"m": "TeV", "x": "", "y": ""}
+    task = Task(Path(), "m", {"x": (), "y": ()}, columns, {})
     random = np.random.default_rng(0)
-    feeds = {key: random.uniform(0.1, 0.9, (50, width)).astype(np.float32) for key, width in widths.items()}
+    feeds = {
+        name: random.uniform(0.1, 0.9, (50, port.width)).astype(np.float32)
+        for name, port in ports.inputs(template, task).items()
+    }
     if "anchor_low" in feeds:
         feeds["anchor_low"], feeds["anchor_high"] = 0 * feeds["anchor_low"], 1 + 0 * feeds["anchor_high"]
-    model = graph.from_module(template, {key: values[:7] for key, values in feeds.items()}, "features")
+    model = graph.from_module(template, {key: values[:7] for key, values in feeds.items()}, ["features"])
     assert [node.op_type for node in model.graph.node].count("Scan") == 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, feeds)
-    expected = ports.run(template, {key: torch.from_numpy(values) for key, values in feeds.items()})
+    (expected,) = ports.run(template, {key: torch.from_numpy(values) for key, values in feeds.items()})
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
@@ -238,6 +245,29 @@ class Sum(nn.Module):
 def test_sums_over_features_do_not_round_one_after_the_other() -> None:
     features = np.random.default_rng(4).normal(1, 1, (2000, 504)).astype(np.float32)
     exact = features.sum(1, dtype=np.float64)
-    found = run(graph.from_module(Sum(), {"features": features[:7]}, "score"), features)
+    found = run(graph.from_module(Sum(), {"features": features[:7]}, ["score"]), features)
     one_by_one = np.cumsum(features, 1, dtype=np.float32)[:, -1]
     assert (found - exact).std() < 0.5 * (one_by_one - exact).std()
+
+
+class Latent(nn.Module):
+    """An encoder whose latent is known in closed form."""
+
+    def forward(self, features: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        return features - condition
+
+
+def test_trees_behind_an_encoder_are_one_graph() -> None:
+    random = np.random.default_rng(5)
+    features = random.normal(size=(2000, 2)).astype(np.float32)
+    mass = random.integers(0, 3, (2000, 1)).astype(np.float32)
+    classifier = HistGradientBoostingClassifier(max_iter=5).fit(features - mass, (features - mass)[:, 0] > 0)
+    trees = TreeEnsemble.from_sklearn(classifier)
+    feeds = {"features": features, "condition": mass}
+    encoder = graph.from_module(Latent(), {name: values[:7] for name, values in feeds.items()}, ["latent"])
+    model = graph.behind(encoder, graph.from_trees(trees))
+    check_graph(model, Path("score.onnx"))
+    assert [value.name for value in model.graph.input] == ["features", "condition"]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["score"], feeds)
+    np.testing.assert_allclose(found[:, 0], trees.predict(features - mass), atol=1e-6)

@@ -47,7 +47,7 @@ def test_the_template_is_the_one_drawn_with_torch(caloflow: Path, shower_task: P
     with h5py.File(tmp_path / "template.h5") as file:
         assert file["showers"].shape == (1000, VOXELS)
         assert file["showers"].attrs["unit"] == "MeV"
-        np.testing.assert_array_equal(file["energy"][:], events.read(shower_task, ["target_energy"])["target_energy"])
+        np.testing.assert_array_equal(file["energy"][:], events.read(shower_task, ["target"])["target"])
 
 
 def test_showers_are_scored_where_they_stand(caloflow: Path, shower_task: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ SAY_SECONDS = 10.0
 
 
 def main() -> int:
-    """Run the cases asked for; 1 if any of them ended as it must not."""
+    """Run the requested cases; 1 if any of them ended wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=300, help="how many (default 300)")
     parser.add_argument("--first", type=int, default=0, help="the first one's number (default 0)")
@@ -36,7 +36,9 @@ def main() -> int:
     keep = arguments.keep.resolve() if arguments.keep else None
     with tempfile.TemporaryDirectory(prefix="sideband-fuzz-") as root, open(arguments.record, "w") as record:
         found = []
-        for verdict in _told(server.run(numbers, arguments.seed, Path(root), arguments.workers, keep), len(numbers)):
+        for verdict in _reported(
+            server.run(numbers, arguments.seed, Path(root), arguments.workers, keep), len(numbers)
+        ):
             record.write(json.dumps(dataclasses.asdict(verdict)) + "\n")
             record.flush()
             found.append(verdict)
@@ -51,8 +53,8 @@ def main() -> int:
     return int(bool(wrong))
 
 
-def _told(verdicts: Iterable[Verdict], total: int) -> Iterable[Verdict]:
-    """Pass verdicts on, and say now and then how far things are."""
+def _reported(verdicts: Iterable[Verdict], total: int) -> Iterable[Verdict]:
+    """Pass verdicts on, and report the progress now and then."""
     start = said = time.monotonic()
     wrong = 0
     for done, verdict in enumerate(verdicts, 1):
@@ -66,7 +68,7 @@ def _told(verdicts: Iterable[Verdict], total: int) -> Iterable[Verdict]:
 
 
 def _print_table(found: list[Verdict]) -> None:
-    """Outcomes by kind."""
+    """Print the outcomes by kind."""
     heads = ("done", "failed", "refused", "wrong")
     counts: dict[str, Counter[str]] = {}
     for verdict in found:

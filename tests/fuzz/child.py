@@ -1,4 +1,4 @@
-"""One case in the child that is forked for it: its files, its command, its verdict."""
+"""One case in a forked child: its files, its command, its verdict."""
 
 import importlib
 import os
@@ -25,7 +25,7 @@ PIPE = 2**20
 def judged(
     kind: kinds.Kind, number: int, seed: int, root: Path, folder: Path, ends: Sequence[tuple[int, int]]
 ) -> Verdict:
-    """Make the case, run it, judge it; in the child."""
+    """Make the case, run it, and judge it, in the child."""
     work = folder / "work"
     (work / "tmp").mkdir(parents=True)
     os.chdir(work)
@@ -46,7 +46,7 @@ def judged(
 
 
 def _command(case: Case, ends: Sequence[tuple[int, int]]) -> Ran:
-    """Run the command as its command line does, with stdout and stderr in pipes that hold all of it."""
+    """Run the command like its command line, with stdout and stderr in pipes large enough for all of it."""
     package, *arguments = case.command
     kept = [os.dup(1), os.dup(2)]
     for number, (_, theirs) in enumerate(ends, 1):
@@ -83,7 +83,7 @@ def _command(case: Case, ends: Sequence[tuple[int, int]]) -> Ran:
 
 
 def rest(pipe: int) -> str:
-    """What lies in a pipe, unread."""
+    """The unread content of a pipe."""
     with suppress(BlockingIOError):
         return os.read(pipe, PIPE).decode(errors="backslashreplace")
     return ""

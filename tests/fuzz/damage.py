@@ -17,7 +17,7 @@ ODD: tuple[Any, ...] = (
 )
 
 
-# What may stand where a file should.
+# What may be in the place of a file.
 PLACED: dict[str, Callable[[Path], object]] = {
     "gone": lambda path: None,
     "a folder": lambda path: path.mkdir(),
@@ -28,7 +28,7 @@ PLACED: dict[str, Callable[[Path], object]] = {
 
 
 def file(random: Random, path: Path) -> str:
-    """Damage a file's bytes in one way, or put something else in its place; says how."""
+    """Damage the bytes of a file, or put something else in its place; returns a description."""
     if random.random() < 0.06:
         way = pick(random, list(PLACED))
         path.unlink()
@@ -63,7 +63,7 @@ def file(random: Random, path: Path) -> str:
 
 
 def tree(random: Random, content: Any) -> tuple[Any, str]:
-    """Change one thing of nested lists and mappings; returns them and says what."""
+    """Change one entry of nested lists and mappings; returns them and a description."""
     places = list(_places(content))
     if not places:
         return pick(random, ODD), "all replaced"

@@ -1,4 +1,4 @@
-"""Changes to the events file in the current folder, one function each; each says what it did."""
+"""Changes to the events file in the current folder, one function each, which returns a description."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What cases start from: events, suites, tasks, exported files and fits, all tiny and made once a server."""
+"""The material of all cases: events, suites, tasks, exported files and fits, all tiny and made once per server."""
 
 import contextlib
 import importlib
@@ -54,7 +54,7 @@ LABELLED: dict[str, Any] = {
 
 
 def pick(random: Random, things: Sequence[T]) -> T:
-    """One of some things."""
+    """Pick one thing at random."""
     return things[int(random.integers(len(things)))]
 
 
@@ -111,7 +111,7 @@ def vouch(path: Path) -> None:
 
 
 def make_heavy(root: Path) -> None:
-    """Fits on the labelled task, the unfinished work of one of them, and the export of another."""
+    """Fits on the labelled task, one of them unfinished, and an export."""
     os.chdir(root / "base")
     suite = ("--suite", "labelled.yaml", "--task", "task.h5", "--log", "later")
     called("train", "fit", "cwola", *suite, "--out", "cwola")
@@ -137,7 +137,7 @@ def make_heavy(root: Path) -> None:
 
 
 def _die_at_second_member() -> None:
-    """Let a fit of trees end as by SIGKILL, after it has saved the first member of its ensemble."""
+    """Let a fit of trees end as if killed, after it has saved the first member of its ensemble."""
     from sideband.train.classifiers.trees import TreeEnsemble
 
     save = TreeEnsemble.save

@@ -1,4 +1,4 @@
-"""What results must be, worked out from the files by plain h5py and numpy; "" where a result is right."""
+"""The right results, computed from the files with plain h5py and numpy; "" if a result agrees."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ Table = dict[str, NDArray[np.float32]]
 
 
 def table(path: str, group: str, names: tuple[str, ...]) -> Table:
-    """Columns as they stand in a file; raises whatever h5py does."""
+    """Columns as stored in a file; raises whatever h5py raises."""
     with h5py.File(path, "r") as file:
         found = {name: np.asarray(file[group][name][()]) for name in names}
     for name, values in found.items():
@@ -27,14 +27,14 @@ def table(path: str, group: str, names: tuple[str, ...]) -> Table:
 
 
 def unit(path: str, group: str, name: str) -> str:
-    """The unit of a column, whatever kind of text it is stored as; "" where it is none."""
+    """The unit of a column, stored as any kind of text; "" if it has none."""
     with h5py.File(path, "r") as file:
         found = file[group][name].attrs.get("unit", "")
     return found.decode() if isinstance(found, bytes) else found if isinstance(found, str) else ""
 
 
 def scored(path: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The scores in a file, whatever they are called, and which of their events lie outside the fitted range."""
+    """The scores in a file under any name, and which of their events are outside the fitted range."""
     with h5py.File(path, "r") as file:
         (name,) = set(file) - {"clamped"}
     found = table(path, "/", (name, "clamped"))
@@ -56,7 +56,7 @@ def scores(path: str, out: str, group: str = "/", weight: float = 1.0) -> str:
 def template(task: str, out: str, count: int | None = None, seed: int = 1, morphing: bool = False) -> str:
     """A template of `graphs.template`, or of `graphs.morphing`."""
     with h5py.File(task, "r") as file:
-        targets, window = np.asarray(file["target_mass"][()], np.float32), file.attrs.get("window")
+        targets, window = np.asarray(file["target"][()], np.float32), file.attrs.get("window")
     count = len(targets) if count is None else count
     made, mass = table(out, "/", ("m", "x", "y")), np.resize(targets, count)
     if morphing:
@@ -91,7 +91,7 @@ def task(suite: dict[str, Any], path: str, window: tuple[float, float] | None = 
     low, high = np.asarray(window or suite["windows"][0], np.float32)
     whole = table(section["data"], "/", (mass, *features))
     with h5py.File(path, "r") as file:
-        targets, attributes = np.asarray(file["target_mass"][()]), dict(file.attrs)
+        targets, attributes = np.asarray(file["target"][()]), dict(file.attrs)
     data = table(path, "data", (mass, *features))
     given = {row.tobytes() for row in np.stack(list(whole.values()), axis=1)}
     if any(row.tobytes() not in given for row in np.stack(list(data.values()), axis=1)):
@@ -126,7 +126,7 @@ def layout(path: str) -> str:
 
 
 def numbers(path: str) -> str:
-    """A JSON file, which must hold something, and no rate or time that is not a positive number."""
+    """A JSON file, which must not be empty, and whose rates and times must be positive."""
     content = json.loads(Path(path).read_text())
     for row in content if isinstance(content, list) else []:
         for key in ("events_per_second", "p10", "p90", "total_seconds"):

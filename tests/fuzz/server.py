@@ -1,6 +1,6 @@
-"""A forking server: what commands import is imported once, and each case runs in a child of its own.
+"""A forking server: the imports are done once, and each case runs in its own child.
 
-The parent holds no thread but its own and computes nothing, or its children would wait for threads that they lack.
+The parent has a single thread and computes nothing; otherwise its children would wait for threads that they lack.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ HANGS = 20.0  # seconds
 
 
 def run(numbers: Sequence[int], seed: int, root: Path, workers: int, keep: Path | None = None) -> Iterator[Verdict]:
-    """Run cases, in `workers` processes for light commands and in as many for heavy ones; yields verdicts as they come.
+    """Run cases in `workers` processes for light commands and as many for heavy ones; yields verdicts as they come.
 
     Args:
         numbers, seed: of the cases.
@@ -64,7 +64,7 @@ def run(numbers: Sequence[int], seed: int, root: Path, workers: int, keep: Path 
 
 
 def in_child(work: Callable[[], None]) -> None:
-    """Do some work in a child, so that this process gets no threads from it."""
+    """Do some work in a child, so that it starts no threads in this process."""
     pid = os.fork()
     if not pid:
         with _leaving():
@@ -74,7 +74,7 @@ def in_child(work: Callable[[], None]) -> None:
 
 
 def _worker(numbers: Sequence[int], seed: int, root: Path, keep: Path | None) -> tuple[int, int]:
-    """Start a process that runs cases one by one; returns its number, and the pipe that it tells verdicts by."""
+    """Start a process that runs cases one by one; returns its number and the pipe with its verdicts."""
     ours, theirs = os.pipe()
     if not (process := os.fork()):
         with _leaving():
@@ -143,7 +143,7 @@ def alone(number: int, seed: int, root: Path, keep: Path | None = None) -> Verdi
 
 
 def _awaited(pid: int) -> tuple[bool, int]:
-    """Wait for a child; whether it was killed for hanging, and its status."""
+    """Wait for a child; returns whether it was killed for hanging, and its status."""
     handle = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
@@ -156,7 +156,7 @@ def _awaited(pid: int) -> tuple[bool, int]:
 
 @contextmanager
 def _leaving() -> Iterator[None]:
-    """End the process after the block, as a fork of a server must."""
+    """End the process after the block, as a forked child must."""
     try:
         yield
         os._exit(0)

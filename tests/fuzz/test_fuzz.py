@@ -1,4 +1,4 @@
-"""A few hundred cases of the fuzzing suite, and whether its verdicts can tell right from wrong."""
+"""A few hundred cases of the fuzzing suite, and tests that its verdicts recognise wrong outcomes."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the forki
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Verdicts of all cases, by one server in a process of its own: this one may have threads."""
+    """Verdicts of all cases, from a server in another process, because this one may have threads."""
     record = tmp_path_factory.mktemp("fuzz") / "verdicts"
     command = ["-m", "tests.fuzz", "--cases", str(CASES), "--seed", str(SEED), "--record", str(record)]
     root = Path(__file__).parents[2]

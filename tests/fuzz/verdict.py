@@ -1,4 +1,4 @@
-"""What a case is, and the one place that says whether it ended as it must."""
+"""A case, and the verdict on how it ended."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ Snapshot = dict[str, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left: exit status, stdout, stderr, seconds, and the most memory it held [MiB]."""
+    """The outcome of a command: exit status, stdout, stderr, seconds, and peak memory [MiB]."""
 
     status: int
     out: str
@@ -32,7 +32,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Case:
-    """One command on files that lie in the folder it runs in.
+    """One command on files in its working folder.
 
     Args:
         what: the command and what was done to its input.
@@ -55,7 +55,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a case ended; `problem` is "" where it ended as it must."""
+    """How a case ended; `problem` is "" if it ended right."""
 
     number: int
     kind: str
@@ -68,7 +68,7 @@ class Verdict:
 
 
 def snapshot(folder: Path) -> Snapshot:
-    """Every entry below `folder`: its type, what it holds, and of all but folders which one it is and since when."""
+    """Every entry below `folder`: its type and content, and for all but folders its inode and time."""
     found: Snapshot = {}
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -88,7 +88,7 @@ def snapshot(folder: Path) -> Snapshot:
 
 
 def judge(case: Case, ran: Ran, before: Snapshot, after: Snapshot) -> str:
-    """What is wrong with the way a case ended; "" if nothing."""
+    """What is wrong with the outcome of a case; "" if nothing is."""
     if "Traceback (most recent call last)" in ran.err:
         return f"traceback: {_innermost(ran.err)}"
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
@@ -120,7 +120,7 @@ def judge(case: Case, ran: Ran, before: Snapshot, after: Snapshot) -> str:
 
 
 def _asked(name: str, outputs: tuple[str, ...], there: bool) -> bool:
-    """Whether an entry may change: an output, a part of one, or a folder on the way to one; parts may go, too."""
+    """Whether an entry may change: an output, a part of one, or a folder above one; parts may also go."""
     left = name.endswith((".part", ".done", ".tmp", ".lock"))
     for output in map(os.path.normpath, outputs):
         if name.startswith(f"{output}/") and not (there and left):
@@ -131,7 +131,7 @@ def _asked(name: str, outputs: tuple[str, ...], there: bool) -> bool:
 
 
 def _innermost(text: str) -> str:
-    """The last line of a traceback, and the last frame in our code that it went through."""
+    """The last line of a traceback, and the last frame in our code."""
     frames = re.findall(r'File "[^"]*?/((?:infer|benchmarks|train|export)/[^"]+)", line (\d+), in (\w+)', text)
     place = "{}:{} {}".format(*frames[-1]) if frames else "?"
     last = [line for line in text.splitlines() if line.strip() and not line.startswith(" ")][-1]

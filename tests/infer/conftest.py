@@ -20,7 +20,7 @@ def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with h5py.File(path, "w") as file:
         file.attrs["mass"], file.attrs["features"] = "m", ["x", "y"]
         file.attrs["window"], file.attrs["mass_range"] = WINDOW, (2.3, 5.0)
-        file["target_mass"] = random.uniform(*WINDOW, MASSES).astype(np.float32)
+        file["target"] = random.uniform(*WINDOW, MASSES).astype(np.float32)
         for group in ("data", "simulation"):
             file[f"{group}/m"] = random.uniform(2.3, 5.0, EVENTS).astype(np.float32)
             file[f"{group}/x"] = random.uniform(-0.5, 1.5, EVENTS).astype(np.float32)

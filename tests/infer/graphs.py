@@ -12,9 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sideband.infer.model import STRUCTURED
 
-Port = dict[str, list[str]]
+Port = dict[str, Any]
 
+NOISE: Port = {"columns": ["noise_0", "noise_1"], "units": ["", ""], "drawn": {"kind": "noise"}}
 MASS: Port = {"columns": ["m"], "units": ["TeV"]}
+TARGET: Port = {**MASS, "drawn": {"kind": "target"}}
 FEATURES: Port = {"columns": ["x", "y"], "units": ["TeV", ""]}
 SPREAD = np.array([[0.5, -1.0], [0.25, 2.0]], dtype=np.float32)
 SLOPE = np.array([[1.0, -3.0]], dtype=np.float32)
@@ -34,7 +36,6 @@ def write(
     told = {
         "role": role,
         "method": "toy",
-        "source": "",
         "seed": "1",
         "inputs": inputs,
         "outputs": outputs,
@@ -77,22 +78,53 @@ def template(path: Path, **metadata: Any) -> Path:
         helper.make_node("MatMul", ["condition", "slope"], ["mean"]),
         helper.make_node("Add", ["smeared", "mean"], ["features"]),
     ]
-    noise = {"columns": ["noise_0", "noise_1"], "units": ["", ""]}
-    inputs = {"noise": noise, "condition": MASS}
+    inputs = {"noise": NOISE, "condition": TARGET}
     return write(
         path, "template", inputs, {"features": FEATURES}, nodes, {"spread": SPREAD, "slope": SLOPE}, **metadata
     )
 
 
-def morphing(path: Path, source: str = "sideband") -> Path:
-    """features = source + (condition - source_condition) * SLOPE: sideband events moved to new masses."""
+def morphing(path: Path, region: str = "sidebands") -> Path:
+    """features = source + (condition - source_condition) * SLOPE: events of the data moved to new masses.
+
+    Events of the signal region keep their own masses.
+    """
     nodes = [
         helper.make_node("Sub", ["condition", "source_condition"], ["shift"]),
         helper.make_node("MatMul", ["shift", "slope"], ["moved"]),
         helper.make_node("Add", ["source", "moved"], ["features"]),
     ]
-    inputs = {"condition": MASS, "source": FEATURES, "source_condition": MASS}
-    return write(path, "template", inputs, {"features": FEATURES}, nodes, {"slope": SLOPE}, source=source)
+    rows = {"drawn": {"kind": "rows", "group": "data", "region": region}}
+    mass = {**MASS, **rows} if region == "signal region" else TARGET
+    inputs = {"condition": mass, "source": {**FEATURES, **rows}, "source_condition": {**MASS, **rows}}
+    return write(path, "template", inputs, {"features": FEATURES}, nodes, {"slope": SLOPE})
+
+
+def weighted(path: Path) -> Path:
+    """The data of the window, one after the other, each with the weight x."""
+    rows = {"drawn": {"kind": "rows", "group": "data", "region": "signal region", "order": "turn"}}
+    nodes = [
+        helper.make_node("Identity", ["source"], ["features"]),
+        helper.make_node("Mul", ["condition", "nought"], ["nothing"]),
+        helper.make_node("MatMul", ["source", "first"], ["x"]),
+        helper.make_node("Add", ["x", "nothing"], ["weight"]),
+    ]
+    constants = {"nought": np.zeros((1, 1), np.float32), "first": np.array([[1], [0]], np.float32)}
+    outputs = {"features": FEATURES, "weight": {"columns": ["weight"], "units": [""]}}
+    inputs = {"condition": {**MASS, **rows}, "source": {**FEATURES, **rows}}
+    return write(path, "template", inputs, outputs, nodes, constants)
+
+
+def interpolating(path: Path, file: str = "source.h5") -> Path:
+    """features = low + (condition - low_condition) * SLOPE, of rows that lie in a file of their own."""
+    nodes = [
+        helper.make_node("Sub", ["condition", "low_condition"], ["shift"]),
+        helper.make_node("MatMul", ["shift", "slope"], ["moved"]),
+        helper.make_node("Add", ["low", "moved"], ["features"]),
+    ]
+    rows = {"drawn": {"kind": "rows", "group": "low", "order": "turn", "file": file}}
+    inputs = {"condition": TARGET, "low": {**FEATURES, **rows}, "low_condition": {**MASS, **rows}}
+    return write(path, "template", inputs, {"features": FEATURES}, nodes, {"slope": SLOPE})
 
 
 def score(path: Path, weight: float = 1.0, **metadata: Any) -> Path:

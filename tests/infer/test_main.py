@@ -94,7 +94,7 @@ import numpy, onnxruntime
 def names():
     return {name.partition(".")[0] for name in sys.modules}
 before = names()
-from sideband.infer.__main__ import main
+from infer.__main__ import main  # as it is where the folder was copied to
 sys.argv = ["infer", "check", sys.argv[1]]
 assert main() == 0
 print(*names() - before - sys.stdlib_module_names)

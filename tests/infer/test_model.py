@@ -8,6 +8,7 @@ import pytest
 
 from sideband.infer import model
 from sideband.infer.errors import BadInput
+from sideband.infer.inputs import Noise, Target
 from sideband.infer.model import Model, Port
 from tests.infer import graphs
 
@@ -16,8 +17,8 @@ def test_a_file_says_what_it_is_and_runs(tmp_path: Path) -> None:
     found = Model(graphs.template(tmp_path / "template.onnx"))
     assert (found.role, found.provider, found.metadata["window"]) == ("template", "cpu", [3.3, 3.7])
     assert found.inputs == {
-        "noise": Port(("noise_0", "noise_1"), ("", ""), (1, 1)),
-        "condition": Port(("m",), ("TeV",), (1,)),
+        "noise": Port(("noise_0", "noise_1"), ("", ""), (1, 1), Noise()),
+        "condition": Port(("m",), ("TeV",), (1,), Target()),
     }
     assert found.outputs == {"features": Port(("x", "y"), ("TeV", ""), (1, 1))}
     assert found.units() == {"noise_0": "", "noise_1": "", "m": "TeV", "x": "TeV", "y": ""}
@@ -196,12 +197,11 @@ def test_what_a_graph_cannot_take_is_one_line(tmp_path: Path, capfd: pytest.Capt
         ("outputs", {"score": {"columns": ["a/b"], "units": [""]}}),
         ("fitted_range", {"z": [0, 1]}),
         ("fitted_range", {"x": [1, None]}),
-        ("settings", {"method": {"anchor_margin": "wide"}}),
+        ("settings", ["anchor_margin"]),
         ("parity", {"atol": [1e-4, 1e-4], "rtol": 1e-4}),
         ("parity", {"atol": [1e-4]}),
         ("flop_per_event", -1),
         ("seed", "-1"),
-        ("source", "nowhere"),
         ("cpu_only", 0),
     ],
 )
@@ -213,6 +213,19 @@ def test_edited_metadata_are_refused(tmp_path: Path, key: str, wrong: object) ->
         entry.value = json.dumps(wrong)
         onnx.save(graph, path)
     with pytest.raises(BadInput, match=r"metadata is damaged|not those its metadata names"):
+        Model(path)
+
+
+@pytest.mark.parametrize(
+    "drawn", [None, {"kind": "nowhere"}, {"kind": "rows", "group": "a/b"}, {"kind": "constant", "edge": "left"}]
+)
+def test_a_template_whose_inputs_do_not_say_how_they_are_drawn_is_refused(tmp_path: Path, drawn: object) -> None:
+    path = graphs.template(tmp_path / "template.onnx")
+    graph = onnx.load(path)
+    (entry,) = [entry for entry in graph.metadata_props if entry.key == "inputs"]
+    entry.value = json.dumps({"noise": {**graphs.NOISE, "drawn": drawn}, "condition": graphs.TARGET})
+    onnx.save(graph, path)
+    with pytest.raises(BadInput, match="wrong 'inputs'"):
         Model(path)
 
 

@@ -25,7 +25,7 @@ def whole(task: Path, path: Path, change: Change | None = None) -> Path:
     with h5py.File(path, "a") as file:
         file.attrs.update({"kind": "task", "dataset_sha256": "ours"})
         for group in (file, file["data"], file["simulation"]):
-            for name, unit in (("m", "TeV"), ("target_mass", "TeV"), ("x", "TeV"), ("y", "")):
+            for name, unit in (("m", "TeV"), ("target", "TeV"), ("x", "TeV"), ("y", "")):
                 if name in group:
                     group[name].attrs["unit"] = unit
         if change is not None:
@@ -44,7 +44,7 @@ def unit(column: str, value: str) -> Change:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (attribute("window", [2.6, 2.9]), r"is of the window 2\.6-2\.9, and .* is good for 3\.3-3\.7 alone"),
+        (attribute("window", [2.6, 2.9]), r"belongs to the window 2\.6-2\.9, but .* is for 3\.3-3\.7 only"),
         (attribute("dataset_sha256", "theirs"), "was drawn from other data than"),
         (attribute("features", ["y", "x"]), "its features are y, x, and .* was fitted to x, y"),
         (unit("x", "GeV"), r"'data/x' is in GeV, and .* was fitted to 'x' in TeV; convert it"),
@@ -70,8 +70,8 @@ def test_a_template_wants_its_own_task(toy_task: Path, tmp_path: Path, change: C
 
 def test_masses_in_another_unit_are_refused(toy_task: Path, tmp_path: Path) -> None:
     model = Model(graphs.template(tmp_path / "template.onnx"))
-    task = whole(toy_task, tmp_path / "task.h5", lambda file: file["target_mass"].attrs.__setitem__("unit", "GeV"))
-    with pytest.raises(BadInput, match="'target_mass' is in GeV"):
+    task = whole(toy_task, tmp_path / "task.h5", lambda file: file["target"].attrs.__setitem__("unit", "GeV"))
+    with pytest.raises(BadInput, match="'target' is in GeV"):
         template.generate(model, task, tmp_path / "none.h5")
 
 
@@ -84,7 +84,7 @@ def test_only_a_graph_that_serves_every_window_takes_another_one(
     assert done.status == 0
     assert "toy serves every window: exported with 3.3-3.7, used in 2.6-2.9" in done.out
     # What it made belongs to that other window, and the classifier of the first one does not take it.
-    with pytest.raises(BadInput, match=r"is of the window 2\.6-2\.9"):
+    with pytest.raises(BadInput, match=r"belongs to the window 2\.6-2\.9"):
         score.score([Model(graphs.score(tmp_path / "score.onnx", scope="all"))], tmp_path / "out.h5", tmp_path / "none")
 
 
@@ -108,8 +108,8 @@ def test_a_column_has_as_many_numbers_an_event_as_the_graph_takes(toy_task: Path
 
 
 def test_noise_has_no_place_in_a_file(toy_task: Path, tmp_path: Path) -> None:
-    noise = {"columns": ["noise"], "units": [""], "widths": [2]}
-    inputs = {"noise": noise, "condition": graphs.MASS}
+    noise = {"columns": ["noise"], "units": [""], "widths": [2], "drawn": {"kind": "noise"}}
+    inputs = {"noise": noise, "condition": graphs.TARGET}
     path = graphs.template(tmp_path / "template.onnx")
     graph = onnx.load(path)
     (entry,) = [entry for entry in graph.metadata_props if entry.key == "inputs"]

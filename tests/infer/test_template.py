@@ -19,7 +19,7 @@ def model(tmp_path: Path) -> Model:
 def test_events_are_the_graph_of_the_draws(model: Model, toy_task: Path, tmp_path: Path) -> None:
     out = tmp_path / "template.h5"
     assert template.generate(model, toy_task, out, 2500, seed=3) == 2500
-    feeds = draws.from_task(toy_task, {"noise": 2, "condition": 1}, None, seed=3).blocks(0, 3)
+    feeds = draws.from_task(toy_task, model.inputs, seed=3).blocks(0, 3)
     found = events.read(out, ["m", "x", "y"])
     np.testing.assert_array_equal(found["m"], feeds["condition"][:2500, 0])
     expected = (feeds["noise"].astype(float) @ graphs.SPREAD + feeds["condition"] * graphs.SLOPE)[:2500]
@@ -71,6 +71,37 @@ def test_sideband_events_are_moved_to_the_target_masses(toy_task: Path, tmp_path
     there = np.stack([data["x"] - data["m"], data["y"] + 3 * data["m"]], axis=1)[~events.in_window(data["m"], WINDOW)]
     distance = np.abs(made[:, None, :] - there[None]).max(axis=2).min(axis=1)
     assert distance.max() < 1e-5
+
+
+def test_a_weighted_template_holds_its_weights(toy_task: Path, tmp_path: Path) -> None:
+    model, out = Model(graphs.weighted(tmp_path / "template.onnx")), tmp_path / "out.h5"
+    data = events.read(toy_task, ["m", "x", "y"], "data")
+    inside = {name: values[events.in_window(data["m"], WINDOW)] for name, values in data.items()}
+    assert template.generate(model, toy_task, out) == len(inside["m"])  # each event of the window once
+    found = events.read(out, ["m", "x", "y", "weight"])
+    np.testing.assert_array_equal(found["weight"], found["x"])
+    for name, values in inside.items():
+        np.testing.assert_array_equal(found[name], values)
+    expected = tmp_path / "torch.h5"
+    expected.write_bytes(out.read_bytes())
+    with h5py.File(expected, "a") as file:
+        file["weight"][7] += 1
+    with pytest.raises(GateFailed, match="weight differs from the torch template"):
+        template.compare(model, expected, out)
+
+
+def test_a_template_with_rows_of_its_own_reads_them_beside_its_graph(toy_task: Path, tmp_path: Path) -> None:
+    model, out = Model(graphs.interpolating(tmp_path / "template.onnx")), tmp_path / "out.h5"
+    with pytest.raises(BadInput, match=r"source\.h5"):
+        template.generate(model, toy_task, out)
+    low = {"m": 3.0, "x": 1.0, "y": 2.0}
+    with h5py.File(tmp_path / "source.h5", "w") as file:
+        for name, value in low.items():
+            file[f"low/{name}"] = np.full(5, value, np.float32)
+    assert template.generate(model, toy_task, out) == MASSES
+    found = events.read(out, ["m", "x", "y"])
+    np.testing.assert_allclose(found["x"], 1 + (found["m"] - 3), atol=1e-5)
+    np.testing.assert_allclose(found["y"], 2 - 3 * (found["m"] - 3), atol=1e-5)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -19,7 +19,7 @@ def flow(orders: list[list[int]] = ORDERS, conditions: int = 2) -> Autoregressiv
     return model
 
 
-def test_a_feature_follows_from_those_before_it_alone() -> None:
+def test_a_feature_depends_only_on_those_before_it() -> None:
     block = flow().blocks[0]
     assert isinstance(block, Block)
     x, condition = torch.randn(5, dtype=torch.float64), torch.randn(1, 2, dtype=torch.float64)
@@ -31,7 +31,7 @@ def test_a_feature_follows_from_those_before_it_alone() -> None:
     torch.testing.assert_close(block(x[:, None], condition)[1][0], torch.linalg.slogdet(jacobian)[1])
 
 
-def test_every_feature_has_a_share_in_the_conditions() -> None:
+def test_every_feature_depends_on_the_conditions() -> None:
     model, x = flow(), torch.zeros(5, 1, dtype=torch.float64)
     condition = torch.zeros(1, 2, dtype=torch.float64)
     for block in model.blocks:
@@ -39,7 +39,7 @@ def test_every_feature_has_a_share_in_the_conditions() -> None:
         assert (gradient.abs().sum((1, 2)) > 0).all()
 
 
-def test_sampling_inverts_evaluating() -> None:
+def test_sampling_inverts_evaluation() -> None:
     model = flow()
     torch.manual_seed(4)
     x, condition = 2 * torch.randn(5, 40, dtype=torch.float64), torch.randn(40, 2, dtype=torch.float64)

@@ -15,9 +15,10 @@ import torch
 
 from sideband.benchmarks.events import task as tasks
 from sideband.benchmarks.events.tables import Dataset
+from sideband.benchmarks.problems.search import draw
 from sideband.benchmarks.tracking.journal import JOURNAL
 from sideband.infer.errors import BadInput, GateFailed
-from sideband.train import cell, saved
+from sideband.train import cell, saved, template
 from sideband.train.cell import fit_cell
 from sideband.train.methods import Fitted
 from sideband.train.methods.search import cwola
@@ -133,8 +134,8 @@ def test_a_shared_fit_is_of_the_same_task(fit: Fit, shared: Path, place: Path) -
 
 def test_one_fit_for_every_window_is_taken_in_another_one(fit: Fit, shared: Path, place: Path, dijets: Dataset) -> None:
     few = replace(dijets, data=dijets.data[::20], background=dijets.background[::20], simulation=None)
-    recipe = tasks.Recipe((2.3, 5.0), (3.0, 3.4), injection=600, seed=1)
-    tasks.make(few, recipe, place / "other.h5")
+    recipe = draw.Recipe((2.3, 5.0), (3.0, 3.4), injection=600, seed=1)
+    draw.make(few, recipe, place / "other.h5")
     model = shared / "matching" / "model.pt"
     assert fit("sigma", "--needs", f"matching={model}", task="other.h5").status == 0
     line = fit("cathode", "--needs", f"sideband={shared / 'sideband' / 'model.pt'}", task="other.h5").refused()
@@ -270,7 +271,7 @@ def test_a_template_that_is_not_finite_fails(small_task: Path, shared: Path, tmp
     made = cell.methods.load("cathode").build(None, 5, {"sideband": fit.settings})["template"]
     made.density = fit.modules["density"]
     with pytest.raises(GateFailed, match=r"cathode: .* events of its template are not finite"):
-        cell.draw_template(made, task, "cathode", None, torch.device("cpu"))
+        template.draw(made, task, "cathode", torch.device("cpu"), tmp_path)
 
 
 def test_a_task_with_hardly_an_event_is_refused(fit: Fit, place: Path) -> None:
@@ -292,7 +293,7 @@ def test_sources_and_events_that_are_not_there_are_missed_before_hours_of_traini
     with h5py.File(task, "a") as file:
         del file["simulation"]
     with pytest.raises(BadInput, match="needs 'simulation' events as its source"):
-        fit_cell("drapes_mc", task, tmp_path / "out", {}, {}, {"diffusion": shared / "none"})
+        fit_cell("salad", task, tmp_path / "out", {}, {}, {})
     with pytest.raises(BadInput, match=r"methods\.cwola\.strip: no events"):
         fit_cell("cwola", task, tmp_path / "out", {"strip": 1e-9}, {}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["task.h5"]

@@ -11,7 +11,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
 from sideband.infer.errors import BadInput, GateFailed
-from sideband.train.classifiers.step import ClassifierSettings, StackedMLP, train_classifier
+from sideband.train.classifiers.mlp import StackedMLP
+from sideband.train.classifiers.settings import ClassifierSettings
+from sideband.train.classifiers.step import train_classifier
 from sideband.train.classifiers.trees import TreeEnsemble
 from sideband.train.files import Damaged
 from sideband.train.fit import Training

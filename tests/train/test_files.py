@@ -34,14 +34,14 @@ def arrays(tmp_path: Path) -> Path:
     return tmp_path / "arrays.npz"
 
 
-def test_what_is_written_is_read(tensors: Path, arrays: Path) -> None:
+def test_files_are_read_as_written(tensors: Path, arrays: Path) -> None:
     assert torch.equal(read_tensors(tensors)["weights"], torch.arange(1000.0))
     assert read_arrays(arrays).keys() == {"numbers"}
 
 
 @pytest.mark.parametrize("kind", ["tensors", "arrays"])
 def test_no_flipped_bit_goes_unnoticed(kind: str, request: pytest.FixtureRequest) -> None:
-    """Neither in the numbers, of which torch compares no checksum, nor in what describes them."""
+    """Neither in the numbers, whose checksums torch ignores, nor in their description."""
     path: Path = request.getfixturevalue(kind)
     read = {"tensors": read_tensors, "arrays": read_arrays}[kind]
     whole = path.read_bytes()
@@ -59,7 +59,7 @@ def test_no_flipped_bit_goes_unnoticed(kind: str, request: pytest.FixtureRequest
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
-def test_a_torn_file_is_told(tensors: Path, arrays: Path, kept: float) -> None:
+def test_a_torn_file_is_reported(tensors: Path, arrays: Path, kept: float) -> None:
     for path, read in ((tensors, read_tensors), (arrays, read_arrays)):
         content = path.read_bytes()
         path.write_bytes(content[: int(kept * len(content))])
@@ -67,7 +67,7 @@ def test_a_torn_file_is_told(tensors: Path, arrays: Path, kept: float) -> None:
             read(path)
 
 
-def test_archives_of_other_things_are_told(tmp_path: Path) -> None:
+def test_other_archives_are_reported(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("numbers.npy", b"no array")
     for read in (read_tensors, read_arrays):
@@ -77,7 +77,7 @@ def test_archives_of_other_things_are_told(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-def test_a_disk_that_is_full_is_told_as_such(tmp_path: Path) -> None:
-    """torch alone says "iostream error"."""
+def test_a_full_disk_is_reported_as_such(tmp_path: Path) -> None:
+    """torch itself reports only "iostream error"."""
     with largest_file(2000), pytest.raises(OSError, match="File too large"):
         write_tensors(torch.zeros(10_000), tmp_path / "large.pt")

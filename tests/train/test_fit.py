@@ -14,16 +14,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sideband.benchmarks.grid.suite import load
 from sideband.infer.errors import BadInput, GateFailed
 from sideband.train.cell import fit_cell
-from sideband.train.fit import Batch, Player, Training, _clip, fit, schedule
+from sideband.train.fit import Batch, Player, Training, fit
 from sideband.train.nets.flow import Flow, FlowSettings
+from sideband.train.optimise import clip, schedule
 from sideband.train.run import Run
+from sideband.train.suite import load
 from tests.train.conftest import NewRun
 from tests.train.fits import same
 
-# One step an epoch, every event in it, no averaging.
+# One step with all events in each epoch, and no averaging.
 STEP = Training(epochs=50, batch=8, learning_rate=0.1, validation=0.5, patience=3, ema=0.0, clip=1e9)
 
 
@@ -88,14 +89,14 @@ def test_a_loss_that_is_not_finite_fails_the_fit(new_run: NewRun) -> None:
 def test_a_criterion_that_is_not_finite_fails_the_fit(new_run: NewRun) -> None:
     run, model = new_run(), Climber([0.0, 0.0])
     judge = Player([model.height], lambda model, batch: model.loss(batch), lambda model, batch: model.height / 0)
-    with pytest.raises(GateFailed, match="climb: the loss of events held out is not finite after epoch 0; lower"):
+    with pytest.raises(GateFailed, match="climb: the loss on the held-out events is not finite after epoch 0; lower"):
         fit("climb", model, [judge], [torch.zeros(16, 1)], STEP, run, 2)
     assert not run.checkpoints.exists()
 
 
 @pytest.mark.parametrize("patience", [3, None])
 def test_weights_that_are_not_finite_fail_the_fit(patience: int | None, new_run: NewRun) -> None:
-    """Those that are kept, even where no loss depends on them."""
+    """Every weight that is kept, even if no loss depends on it."""
     run, model = new_run(), Climber([0.3])
     model.spare = nn.Parameter(torch.tensor([torch.inf]))
     player = Player([model.height], lambda model, batch: model.loss(batch))
@@ -144,8 +145,8 @@ def likelihood(model: Flow, batch: Batch) -> Tensor:
 SHORT = Training(epochs=5, batch=50, learning_rate=1e-2, validation=0.25, patience=50, ema=0.9)
 
 
-def test_members_do_not_know_each_other(new_run: NewRun) -> None:
-    """What one member does, a diverging one included, changes nothing of another's training."""
+def test_members_are_independent(new_run: NewRun) -> None:
+    """No member, not even a diverging one, changes the training of another."""
     results = []
     for attempt, spoil in enumerate((0.0, 100.0)):
         model = flows(members=2)
@@ -165,7 +166,7 @@ def test_gradients_are_limited_member_by_member() -> None:
     parameters = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(2, 1))]
     parameters[0].grad = torch.tensor([[3.0, 0.0, 0.0], [0.03, 0.0, 0.0]])
     parameters[1].grad = torch.tensor([[4.0], [0.04]])
-    _clip(parameters, 0.5, members=2)
+    clip(parameters, 0.5, members=2)
     torch.testing.assert_close(parameters[0].grad[:, 0], torch.tensor([0.3, 0.03]), rtol=1e-4, atol=0)
     torch.testing.assert_close(parameters[1].grad[:, 0], torch.tensor([0.4, 0.04]), rtol=1e-4, atol=0)
 
@@ -195,7 +196,7 @@ class Interrupted(Exception):
 
 
 class Rivals(nn.Module):
-    """Two players that share a batch's random numbers."""
+    """Two players that share the random numbers of a batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,8 +219,38 @@ def rivals_players(model: Rivals, calls: list[int], stop: int | None) -> list[Pl
     ]
 
 
+def test_players_share_what_is_prepared_once_for_each_batch(new_run: NewRun) -> None:
+    """Each player sees this very object, and the losses of the players before it."""
+    torch.manual_seed(3)
+    model, prepared, seen = Rivals(), [], []
+
+    def prepare(model: Rivals, batch: Batch) -> Tensor:
+        prepared.append(model.other(batch.rows[0][0]))
+        return prepared[-1]
+
+    def first(model: Rivals, batch: Batch) -> Tensor | None:
+        seen.append((batch.prepared is prepared[-1], batch.losses))
+        return None if batch.epoch else batch.prepared.square().mean()[None]
+
+    def second(model: Rivals, batch: Batch) -> Tensor:
+        seen.append((batch.prepared is prepared[-1], batch.losses))
+        return likelihood(model.flow, batch)
+
+    players = [Player(list(model.other.parameters()), first), Player(list(model.flow.parameters()), second)]
+    training = replace(SHORT, epochs=2, patience=None)
+    progress = fit("shared", model, players, toy_events(), training, new_run(), prepare=prepare)
+    steps = 300 // SHORT.batch
+    assert len(prepared) == 2 * steps
+    assert all(shared for shared, _ in seen)
+    assert {losses for _, losses in seen[::2]} == {()}
+    earlier = [losses[0] for _, losses in seen[1::2]]
+    assert earlier[steps:] == [None] * steps
+    assert not any(loss.requires_grad for loss in earlier[:steps])
+    assert sum(map(float, earlier[:steps])) / steps == pytest.approx(progress.history[0]["loss_0"], rel=1e-5)
+
+
 @pytest.mark.parametrize("stops", [[1], [2], [7], [13, 1, 9], [28]])
-def test_a_fit_gone_on_with_is_bitwise_an_unbroken_one(new_run: NewRun, stops: list[int]) -> None:
+def test_a_resumed_fit_is_bitwise_an_unbroken_one(new_run: NewRun, stops: list[int]) -> None:
     training = Training(epochs=5, batch=50, learning_rate=1e-2, schedule="cosine", validation=0.25, patience=None)
 
     def attempt(folder: str, stop: int | None) -> tuple[Rivals, object, int]:
@@ -240,7 +271,7 @@ def test_a_fit_gone_on_with_is_bitwise_an_unbroken_one(new_run: NewRun, stops: l
     assert calls == total - per_epoch * sum((stop - 1) // per_epoch for stop in stops)
 
 
-def test_a_finished_fit_is_not_done_again(new_run: NewRun) -> None:
+def test_a_finished_fit_is_not_repeated(new_run: NewRun) -> None:
     model = flows()
     fit("flow", model, [Player(list(model.parameters()), likelihood)], toy_events(), SHORT, new_run())
     again = flows()
@@ -253,7 +284,7 @@ def test_a_finished_fit_is_not_done_again(new_run: NewRun) -> None:
         assert torch.equal(again.state_dict()[name], value)
 
 
-def test_a_torn_checkpoint_of_a_kill_while_writing_is_passed_over(new_run: NewRun) -> None:
+def test_a_checkpoint_torn_by_a_kill_is_ignored(new_run: NewRun) -> None:
     run = new_run()
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     (run.checkpoints / ".flow.pt.tmp").write_bytes(b"half a checkpoint")
@@ -265,13 +296,13 @@ def test_a_torn_checkpoint_of_a_kill_while_writing_is_passed_over(new_run: NewRu
 
 
 def model_bias(checkpoint: Path) -> bytes:
-    """Some of the weights in a checkpoint, as they lie there."""
+    """The bytes of some weights in a checkpoint."""
     bias: Tensor = torch.load(checkpoint, weights_only=True)["model"]["flow.couplings.0.last.bias"]
     return bias.numpy().tobytes()
 
 
 @pytest.mark.parametrize("way", ["cut", "flipped", "of another model"])
-def test_a_fit_with_a_damaged_checkpoint_starts_anew(
+def test_a_fit_with_a_damaged_checkpoint_starts_over(
     way: str, new_run: NewRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def attempt(folder: str, stop: int | None = None) -> Rivals:
@@ -302,7 +333,7 @@ def test_a_fit_with_a_damaged_checkpoint_starts_anew(
         assert torch.equal(again.state_dict()[name], value), name
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if "rivals.pt is damaged" in line]) == 1
-    assert not [line for line in lines if "goes on" in line]
+    assert not [line for line in lines if "resumes after" in line]
 
 
 def test_comparison_of_fits_sees_one_bit() -> None:
@@ -314,7 +345,7 @@ def test_comparison_of_fits_sees_one_bit() -> None:
 
 
 def test_kill_9_at_any_moment_changes_nothing(small_task: Path, tmp_path: Path) -> None:
-    """A real process, killed once in the morph's training and once among the classifiers, then left to finish."""
+    """A real process, killed once while the morph trains and once among the classifiers, then left to finish."""
     suite = tmp_path / "kill.yaml"
     suite.write_text(
         "about: killed\ndataset: {source: dijets}\nmass_range: [2.3, 5.0]\nwindows: [[3.3, 3.7]]\ninjections: [600]\n"
@@ -328,7 +359,7 @@ def test_kill_9_at_any_moment_changes_nothing(small_task: Path, tmp_path: Path) 
         return [sys.executable, "-m", "sideband.train", "fit", "transit", *given, "--checkpoint-seconds", "0"]
 
     the_suite = load(suite)
-    fit_cell("transit", small_task, tmp_path / "whole", the_suite.settings("transit"), the_suite["classifier"], {}, 2)
+    fit_cell("transit", small_task, tmp_path / "whole", the_suite.settings("transit"), the_suite.classifier, {}, 2)
     broken = tmp_path / "broken"
     for landmark in ("morph.pt", "fold0-0.npz"):
         wait = randomness.uniform(0, 0.2)

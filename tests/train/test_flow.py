@@ -6,14 +6,8 @@ from torch import Tensor
 
 from sideband.train.fit import Training
 from sideband.train.likelihood import fit_flow, log_density
-from sideband.train.nets.flow import (
-    ConditionalDensity,
-    DensityRatio,
-    Flow,
-    FlowSettings,
-    StackedLinear,
-    rational_quadratic_spline,
-)
+from sideband.train.nets.flow import ConditionalDensity, DensityRatio, Flow, FlowSettings, StackedLinear
+from sideband.train.nets.spline import rational_quadratic_spline
 
 SMALL = FlowSettings(couplings=3, hidden=16, bins=5, bound=4.0)
 
@@ -39,7 +33,7 @@ def test_spline_and_its_inverse_cancel(bins: int, spread: float) -> None:
     x = torch.linspace(-6.5, 6.5, 500, dtype=torch.float64).expand(2, 3, -1)
     y, forward = rational_quadratic_spline(x, parameters, 5.0, 1e-3)
     back, inverse = rational_quadratic_spline(y, parameters, 5.0, 1e-3, inverse=True)
-    # Slopes between 1e-3 and 1e3 at the largest spread: rounding grows by as much on the way back.
+    # At the largest spread, slopes range from 1e-3 to 1e3, and the inverse magnifies rounding by as much.
     torch.testing.assert_close(back, x, atol=1e-6, rtol=0)
     torch.testing.assert_close(inverse, -forward, atol=1e-4, rtol=0)
 
@@ -122,14 +116,14 @@ def test_density_in_physical_units_integrates_to_one() -> None:
         sampled = density.sample(
             torch.randn(20_000, 1, generator=random).double(), torch.full((20_000, 1), 3500.0, dtype=torch.float64)
         )
-    # What little lies in the clamped margins of the range is missing from the integral.
+    # The integral lacks the little that lies in the clamped margins of the range.
     at_edges = ((sampled <= low * (1 + 1e-9)) | (sampled >= high * (1 - 1e-9))).double().mean().item()
     assert torch.trapezoid(log_p.exp(), x).item() == pytest.approx(1 - at_edges, abs=5e-3)
     assert sampled.min() >= low * (1 - 1e-6)
     assert sampled.max() <= high * (1 + 1e-6)
 
 
-def test_fitted_density_comes_near_the_truth(new_run) -> None:
+def test_fitted_density_approaches_the_truth(new_run) -> None:
     random = torch.Generator().manual_seed(5)
 
     def draw(number: int) -> tuple[Tensor, Tensor]:
@@ -165,7 +159,7 @@ def alone(stacked: Flow, member: int, features: int) -> Flow:
     return single
 
 
-def test_members_of_a_stack_equal_flows_alone() -> None:
+def test_members_of_a_stack_equal_single_flows() -> None:
     stacked = rough(Flow(3, 1, SMALL, members=4))
     x, condition = torch.randn(1, 3, 50).double(), torch.rand(1, 1, 50).double()
     together, samples = stacked.log_density(x, condition), stacked.sample(x, condition)

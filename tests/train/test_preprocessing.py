@@ -57,7 +57,7 @@ def test_a_constant_feature_stays_finite() -> None:
     torch.testing.assert_close(module.inverse(x), torch.tensor([[1.5], [5.0]]))
 
 
-def test_mass_range_goes_to_one() -> None:
+def test_mass_range_becomes_plus_minus_one() -> None:
     scale = MassScale()
     scale.fit(2300.0, 5000.0)
     torch.testing.assert_close(scale(torch.tensor([2300.0, 3650.0, 5000.0])), torch.tensor([-1.0, 0.0, 1.0]))
@@ -68,7 +68,7 @@ def test_mass_range_goes_to_one() -> None:
 
 @pytest.fixture
 def normal() -> tuple[Gaussianise, torch.Tensor]:
-    """A feature with an edge, one of whole numbers, one that is normal already."""
+    """A feature with an edge, one of whole numbers, and one that is already normal."""
     random = torch.Generator().manual_seed(2)
     drawn = torch.randn(20_000, 3, generator=random, dtype=torch.float64)
     features = torch.stack([3.1 + drawn[:, 0].abs() ** 1.5, (30 + 5 * drawn[:, 1]).round(), drawn[:, 2]], 1)
@@ -77,7 +77,7 @@ def normal() -> tuple[Gaussianise, torch.Tensor]:
     return module, features
 
 
-def test_gaussian_marginals_and_the_way_back(normal: tuple[Gaussianise, torch.Tensor]) -> None:
+def test_gaussian_marginals_and_their_inverse(normal: tuple[Gaussianise, torch.Tensor]) -> None:
     module, features = normal
     x, _ = module(features.T)
     torch.testing.assert_close(module.inverse(x).T, features, rtol=1e-6, atol=1e-6)
@@ -95,7 +95,7 @@ def test_gaussian_jacobian_is_that_of_autograd(normal: tuple[Gaussianise, torch.
         torch.testing.assert_close(log_determinant[0], torch.linalg.slogdet(jacobian)[1], atol=1e-9, rtol=0)
 
 
-def test_gaussian_tails_are_straight_and_stay_in_the_range(normal: tuple[Gaussianise, torch.Tensor]) -> None:
+def test_gaussian_tails_are_linear_and_stay_in_the_range(normal: tuple[Gaussianise, torch.Tensor]) -> None:
     module, _ = normal
     far = module.inverse(torch.tensor([[-50.0, 50.0]] * 3).double())
     low, high = torch.tensor(module.logit.ranges()).T.double()

@@ -32,7 +32,7 @@ def test_checkpoints_get_a_folder_of_their_own(new_run: NewRun, tmp_path: Path) 
     check_checkpoints(run.checkpoints)
     with run.checkpoint("flow.pt") as temporary:
         temporary.write_text("a checkpoint")
-    (run.checkpoints / ".flow.pt.tmp").touch()  # of a kill
+    (run.checkpoints / ".flow.pt.tmp").touch()  # left by a kill
     check_checkpoints(run.checkpoints)
     (run.checkpoints / "thesis.tex").touch()
     with pytest.raises(BadInput, match="holds other files"):
@@ -40,12 +40,12 @@ def test_checkpoints_get_a_folder_of_their_own(new_run: NewRun, tmp_path: Path) 
     weights = tmp_path / "weights"
     weights.mkdir()
     check_checkpoints(weights)
-    (weights / "model.pt").touch()  # somebody's, as the name alone could be ours
+    (weights / "model.pt").touch()  # a user's file, although its name could be ours
     with pytest.raises(BadInput, match="holds other files"):
         check_checkpoints(weights)
 
 
-def test_only_checkpoints_of_this_very_work_are_gone_on_with(new_run: NewRun) -> None:
+def test_only_checkpoints_of_the_same_work_are_resumed(new_run: NewRun) -> None:
     run, other = new_run(), new_run()
     other.work = "other settings"
     with run.checkpoint("flow.pt") as temporary:
@@ -53,14 +53,14 @@ def test_only_checkpoints_of_this_very_work_are_gone_on_with(new_run: NewRun) ->
     assert run.unfinished("flow.pt", Path.read_text) == "a checkpoint"
     assert run.unfinished("other.pt", Path.read_text) is None
     assert other.unfinished("flow.pt", Path.read_text) is None
-    assert (run.checkpoints / "flow.pt").exists()  # until there is something to put in its place
+    assert (run.checkpoints / "flow.pt").exists()  # until another checkpoint replaces it
     with other.checkpoint("critic.pt") as temporary:
         temporary.write_text("another")
     assert run.unfinished("flow.pt", Path.read_text) is None
     assert {path.name for path in run.checkpoints.iterdir()} == {"of", "critic.pt"}
 
 
-def test_a_damaged_checkpoint_is_told_and_passed_over(new_run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_checkpoint_is_reported_and_ignored(new_run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
     def torn(path: Path) -> str:
         raise Damaged("its end is missing")
 
@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(new_run: NewRun, capsys: p
 
 
 def test_the_mark_of_checkpoints_goes_last(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill in between leaves a folder that is still known for one of checkpoints."""
+    """After a kill in between, the folder is still recognised as one of checkpoints."""
     run = new_run()
     for name in ("a.pt", "z.npz"):
         with run.checkpoint(name) as temporary:
@@ -87,7 +87,7 @@ def test_the_mark_of_checkpoints_goes_last(new_run: NewRun, monkeypatch: pytest.
     assert not run.checkpoints.exists()
 
 
-def test_a_lack_of_memory_is_told_as_such() -> None:
+def test_a_lack_of_memory_is_reported_as_such() -> None:
     with pytest.raises(MemoryError, match="allocate"), enough_memory():
         torch.empty(2**50)
     with pytest.raises(RuntimeError, match="size"), enough_memory():

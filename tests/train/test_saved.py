@@ -13,7 +13,8 @@ import torch
 from sideband.benchmarks.events import task as tasks
 from sideband.infer.errors import BadInput
 from sideband.train import saved
-from sideband.train.classifiers.step import ClassifierSettings, train_classifier
+from sideband.train.classifiers.settings import ClassifierSettings
+from sideband.train.classifiers.step import train_classifier
 from sideband.train.fit import Training
 from sideband.train.run import derived_seed, open_device
 from tests.train.conftest import FitOf, NewRun
@@ -154,7 +155,7 @@ def test_a_task_is_that_of_a_fit_if_it_says_the_same_of_itself(sound: dict[str, 
             with pytest.raises(BadInput, match="is not the task"):
                 saved.check_task(fit, sound["cwola"], with_said(task, **changes), of_any_window=True)
     saved.check_task(fit, sound["cwola"], with_said(task, **window), of_any_window=True)
-    reordered = replace(task, features=dict(reversed(task.features.items())))
+    reordered = replace(task, shapes=dict(reversed(task.shapes.items())))
     with pytest.raises(BadInput, match="another features"):
         saved.check_task(fit, sound["cwola"], reordered)
     fit.task["significance"] = math.nan

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from sideband.benchmarks.catalogue import CATALOGUE
-from sideband.benchmarks.grid import suite as suites
 from sideband.infer.errors import BadInput
 from sideband.train import methods
-from sideband.train.classifiers.step import ClassifierSettings
+from sideband.train import suite as suites
+from sideband.train.classifiers.settings import ClassifierSettings
 from sideband.train.fit import Training
 from sideband.train.methods.search import ranode, transit
 from sideband.train.settings import Count, Rate, Share, Width, number, settings_from
@@ -87,7 +87,7 @@ def test_a_mistake_is_named_in_one_short_line(given: dict[str, Any], words: tupl
         assert word in str(error.value)
 
 
-def test_ends_of_a_range_belong_to_it_where_it_says_so() -> None:
+def test_ends_of_a_range_are_included_unless_excluded() -> None:
     for share in (0, 0.0, 0.5, math.nextafter(1, 0)):
         assert settings_from(Inner, {"share": share}, "toy").share == share
     for rate in (5e-324, 1):
@@ -98,7 +98,7 @@ def test_ends_of_a_range_belong_to_it_where_it_says_so() -> None:
 
 
 def numbers(kind: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Each field of settings that can be a number, nested ones too, with its hint."""
+    """Place and type hint of every number in settings, nested ones included."""
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         if dataclasses.is_dataclass(hint):
             yield from numbers(hint, f"{place}{name}.")
@@ -161,15 +161,15 @@ def test_settings_of_shipped_suites_lie_in_their_ranges(name: str) -> None:
         (transit.Settings, {"generator_epochs": 200}, "generator_epochs 200"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(kind: Any, given: dict[str, Any], words: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(kind: Any, given: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInput, match=f"toy: .*{words}"):
         settings_from(kind, given, "toy")
 
 
-def test_settings_that_go_together_are_taken() -> None:
+def test_settings_that_agree_are_accepted() -> None:
     assert settings_from(Training, {"validation": 0, "patience": None}, "toy").validation == 0
     assert settings_from(transit.Settings, {"generator_epochs": 200, "adversarial": 0}, "toy").adversarial == 0
-    marginals = {"marginals": {"epochs": 0}}  # they alone need no training
+    marginals = {"marginals": {"epochs": 0}}  # only marginals may stay untrained
     assert methods.settings("matching", marginals, "toy").marginals.epochs == 0
     assert methods.settings("diffusion", marginals, "toy").marginals.epochs == 0
     with pytest.raises(BadInput, match=r"toy\.training\.epochs: 0"):
@@ -208,5 +208,5 @@ def test_the_check_of_a_suite_names_the_place(command, tmp_path: Path, section: 
 
 
 @pytest.mark.parametrize("name", ["smoke", "quick", "accept"])
-def test_shipped_suites_know_their_settings(command, name: str) -> None:
+def test_the_settings_of_shipped_suites_pass_the_check(command, name: str) -> None:
     assert command("train", "check", name).status == 0

@@ -29,7 +29,7 @@ def flow() -> ShowerFlow:
 
 
 def showers(events: int = 5) -> torch.Tensor:
-    """Voxels in MeV, a fifth of them hit."""
+    """Voxels in MeV, of which a fifth are hit."""
     random = torch.Generator().manual_seed(2)
     energy = torch.exp(torch.randn(events, VOXELS, generator=random, dtype=torch.float64))
     hit = torch.rand(events, VOXELS, generator=random) < 0.2
@@ -42,7 +42,7 @@ def test_layers_are_those_of_the_geometry(flow: ShowerFlow) -> None:
 
 
 def test_the_density_is_one_in_the_logarithm_of_each_energy(flow: ShowerFlow) -> None:
-    """Against autograd: from ln of hit voxels, and the noise of the others, to latents, with the layers held."""
+    """Against autograd, at fixed layer energies: from ln of hit voxels and the noise of empty ones to latents."""
     x = showers(1).T
     layers, hit = flow.deposited(x), x[:, 0] > 0
 
@@ -63,7 +63,7 @@ def test_the_density_is_one_in_the_logarithm_of_each_energy(flow: ShowerFlow) ->
 
 
 def test_units_do_not_matter_where_nothing_is_clamped(flow: ShowerFlow) -> None:
-    """A density in logarithms: the same share of hits at twice the energies is as likely, given the same conditions."""
+    """The density is in logarithms, so the same shares at twice the energies are as likely under equal conditions."""
     x = showers(3).T
     layers = flow.deposited(x)
     noise = torch.zeros_like(x)
@@ -85,8 +85,8 @@ def test_sampled_showers_have_their_layers_energies_and_no_voxel_below_half_the_
     torch.testing.assert_close(first.sum(1), flow.deposited(made.T)[0])
 
 
-def test_what_is_sampled_is_scored_at_the_noise_that_made_it(flow: ShowerFlow) -> None:
-    """Voxels above the threshold come back from the density's own latents."""
+def test_sampled_showers_return_to_their_noise(flow: ShowerFlow) -> None:
+    """Voxels above the threshold map to the very latents they were sampled from."""
     noise = torch.randn(20, VOXELS, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     layers = torch.tensor([[50.0], [400.0], [3.0]], dtype=torch.float64).expand(-1, 20)
     coded = flow.voxels.sample(noise.T, shower._layers(layers))
@@ -100,7 +100,7 @@ def test_what_is_sampled_is_scored_at_the_noise_that_made_it(flow: ShowerFlow) -
     torch.testing.assert_close(again[seen], coded[seen], atol=1e-9, rtol=0)
 
 
-def test_the_energy_is_reconstructed_from_what_is_deposited(flow: ShowerFlow) -> None:
+def test_the_incident_energy_is_reconstructed_from_the_deposited_one(flow: ShowerFlow) -> None:
     x = showers(4)
     *_, energy = flow.log_parts(x)
     torch.testing.assert_close(energy, x.sum(1) / 1000 * math.exp(1.7))

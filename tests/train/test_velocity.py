@@ -24,7 +24,7 @@ from sideband.train.run import Run
 
 @pytest.fixture
 def flow() -> FlowMatching:
-    """A flow of two features with some velocity at random, and a preprocessing of a uniform square."""
+    """A flow of two features with a random velocity, and preprocessing fitted to a uniform square."""
     torch.manual_seed(3)
     made = FlowMatching(2, NetSettings(hidden=16, blocks=2), 3, 2).double()
     made.marginals.quantiles.fit(torch.rand(5000, 2).double())
@@ -55,7 +55,7 @@ def test_the_divergence_is_that_of_autograd(flow: FlowMatching) -> None:
         torch.testing.assert_close(found, torch.trace(jacobian))
 
 
-def test_the_midpoint_rule_comes_to_an_adaptive_solver_in_second_order(flow: FlowMatching) -> None:
+def test_the_midpoint_rule_converges_to_an_adaptive_solver_in_second_order(flow: FlowMatching) -> None:
     mass, noise = torch.tensor([[3.1]]).double(), torch.randn(1, 2).double()
     mixture = one(flow, mass)
 
@@ -71,8 +71,8 @@ def test_the_midpoint_rule_comes_to_an_adaptive_solver_in_second_order(flow: Flo
     assert errors[2] < 0.4 * errors[1]
 
 
-def test_the_likelihood_is_normalised_and_that_of_its_samples(flow: FlowMatching) -> None:
-    """A density of two features, integrated over the whole range of both."""
+def test_the_likelihood_is_normalised_and_matches_its_samples(flow: FlowMatching) -> None:
+    """The density of two features, integrated over both ranges."""
     low, high = torch.tensor(flow.marginals.quantiles.logit.ranges()).T.double()
     side = 160
     middle = (torch.arange(side).double() + 0.5) / side
@@ -95,7 +95,7 @@ def test_a_net_without_velocity_has_the_density_of_its_noise(flow: FlowMatching)
     torch.testing.assert_close(flow.log_density(features, mass, 5), expected)
 
 
-def test_marginals_are_undone_by_their_inverse_with_the_determinant_of_autograd(flow: FlowMatching) -> None:
+def test_marginals_invert_and_their_determinant_is_that_of_autograd(flow: FlowMatching) -> None:
     features = 0.05 + 0.9 * torch.rand(40, 2).double()
     (shape,) = flow.between([torch.linspace(2, 5, 40).double()[:, None]]).shapes
     x, log_determinant = flow.marginals(features, shape)
@@ -108,7 +108,7 @@ def test_marginals_are_undone_by_their_inverse_with_the_determinant_of_autograd(
 
 
 def test_fitted_marginals_are_normal_at_every_mass(tmp_path: Path) -> None:
-    """An edge that moves with the mass, as that of ΔR does: without the splines its place is far from normal."""
+    """For an edge that moves with the mass, as in ΔR; without the splines the feature is far from normal there."""
     random = np.random.default_rng(1)
     mass = random.uniform(2, 5, 20_000).astype(np.float32)
     table = Events(mass, (random.uniform(0, 1, 20_000) ** 0.5 * mass)[:, None].astype(np.float32))
@@ -124,9 +124,9 @@ def test_fitted_marginals_are_normal_at_every_mass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_interpolation_is_the_model_itself_where_the_anchors_meet(flow: FlowMatching, inside: bool) -> None:
+def test_interpolation_at_an_anchor_is_the_model_itself(flow: FlowMatching, inside: bool) -> None:
     noise, mass = torch.randn(20, 2).double(), torch.full((20, 1), 3.5).double()
-    template = sigma.Interpolated(flow, 6, inside)
+    template = sigma.Interpolated(flow, sigma.Settings("context" if inside else "linear", steps=6))
     torch.testing.assert_close(template(noise, mass, mass - 1e-9, mass + 1e-9), sigma.Direct(flow, 6)(noise, mass))
     low, high = mass - 0.3, mass + 0.3
     torch.testing.assert_close(template(noise, low, low, high), sigma.Direct(flow, 6)(noise, low))
@@ -146,7 +146,7 @@ def test_linear_interpolation_is_that_of_the_velocities(flow: FlowMatching) -> N
 # Diffusion
 
 
-def test_the_ladder_is_karras_s_and_is_cut_above_the_start() -> None:
+def test_the_ladder_of_karras_et_al_is_cut_above_the_start() -> None:
     levels = ladder(10)
     assert float(levels[0]) == MOST
     assert float(levels[-1]) == pytest.approx(LEAST)
@@ -158,7 +158,7 @@ def test_the_ladder_is_karras_s_and_is_cut_above_the_start() -> None:
 
 
 class Gaussian(Denoiser):
-    """The exact denoiser of features that are normal with a known deviation, whatever the mass."""
+    """The exact denoiser of normal features with a known standard deviation at every mass."""
 
     def __init__(self, deviation: float) -> None:
         super().__init__(2, NetSettings(hidden=4, blocks=1))
@@ -170,7 +170,7 @@ class Gaussian(Denoiser):
         return (exact - y / spread) * torch.sqrt(spread) / level
 
 
-def test_heun_steps_bring_noise_to_the_data() -> None:
+def test_heun_steps_turn_noise_into_data() -> None:
     denoiser = Gaussian(0.5).double().requires_grad_(False)
     normal = torch.randn(5000, 2).double()
     denoiser.marginals.quantiles.fit(0.5 * normal)
@@ -179,13 +179,13 @@ def test_heun_steps_bring_noise_to_the_data() -> None:
     shape = denoiser.shape(mass)
     for steps, tolerance in ((20, 2e-2), (80, 2e-3)):
         made = denoiser.sample(MOST * normal, mass, ladder(steps))
-        # Along the exact flow an event keeps its place among the others: x / sqrt(0.5² + σ²) is constant.
+        # Along the exact flow, events keep their order: x / sqrt(0.5² + σ²) is constant.
         expected = denoiser.marginals.inverse(MOST * normal * 0.5 / math.sqrt(0.25 + MOST**2), shape)
         assert float((made - expected).abs().mean()) < tolerance
     features = denoiser.marginals.inverse(normal, shape)
     x, _ = denoiser.marginals(features, shape)
     again = denoiser.sample(x, mass, ladder(40, 2 * LEAST))
-    torch.testing.assert_close(again, features, atol=0.05, rtol=0)  # hardly noised, hardly moved
+    torch.testing.assert_close(again, features, atol=0.05, rtol=0)  # little noise moves events little
 
 
 def test_anchors_beyond_the_data_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""A boosted-tree ensemble as plain arrays: what is saved, exported, and checked against."""
+"""A boosted-tree ensemble as plain arrays: these are saved, exported, and compared with the export."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One method, one file; `benchmarks/methods.py` lists them. No method imports another.
+"""One method, one file; `benchmarks/catalogue.py` lists them. No method imports another.
 
 A method file holds
 
@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sideband.benchmarks import catalogue
+from sideband.benchmarks.events.tables import Events
 from sideband.train.settings import settings_from
+
+ROWS = "source.h5"  # the file beside a fit that holds the rows of a template of its own
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,18 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit leaves: modules by role, or a contrast for the classifier, and numbers worth keeping."""
+    """What a fit leaves.
+
+    Args:
+        modules: the modules by role. An "encoder" takes features and mass to a space where the classifier works.
+        contrast: the two samples of the classifier, for a method that makes no template.
+        rows: events that the template takes from a file of its own, by group.
+        numbers: numbers worth keeping.
+    """
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
     contrast: Contrast | None = None
+    rows: dict[str, Events] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,7 +62,7 @@ class Needed(Protocol):
 def load(name: str) -> Any:
     """The file of a method, as a module; raises `BadInput` for an unknown one."""
     entry = catalogue.get(name)
-    room = "shared" if entry.shared else "showers" if entry.showers else "search"
+    room = "shared" if entry.shared else entry.problem
     return importlib.import_module(f"sideband.train.methods.{room}.{entry.file or name}")
 
 

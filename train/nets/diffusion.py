@@ -1,4 +1,4 @@
-"""EDM diffusion of features with normal marginals, with deterministic sampling from any noise level on.
+"""EDM diffusion of features with normal marginals, sampled deterministically from any noise level.
 
 T. Karras et al., "Elucidating the design space of diffusion-based generative models", arXiv:2206.00364; in
 high-energy physics PC-Droid (arXiv:2307.06836) and DRAPES (arXiv:2312.10130).
@@ -12,13 +12,13 @@ from sideband.train.nets.preprocessing import MassScale
 from sideband.train.nets.solver import solve
 from sideband.train.nets.velocity import GatedNet, Mixture, NetSettings, waves
 
-# Noise levels in units of the data's deviation; the ladder between them bends with a power of 1 / RHO.
+# EDM's noise levels, in standard deviations of the data; the ladder between them is even in the power 1 / RHO.
 LEAST, MOST, RHO = 2e-3, 80.0, 7.0
 LEVELS = 8  # frequencies of the embedded noise level
 
 
 def ladder(steps: int, most: float = MOST) -> Tensor:
-    """Noise levels `[n]`, falling: those of the full ladder of `steps` levels that lie below `most`, after `most`."""
+    """Falling noise levels `[n]`: `most`, then the levels below it of a full ladder of `steps`."""
     share = torch.arange(steps, dtype=torch.float64, device="cpu") / (steps - 1)
     levels = (MOST ** (1 / RHO) + share * (LEAST ** (1 / RHO) - MOST ** (1 / RHO))) ** RHO
     below = levels[levels < most * (1 - 1e-9)]
@@ -26,7 +26,7 @@ def ladder(steps: int, most: float = MOST) -> Tensor:
 
 
 class Denoiser(nn.Module):
-    """The expected event behind a noisy one, p(features | mass), in features with normal marginals.
+    """The expected event behind a noisy one at a given mass, in features with normal marginals.
 
     Args:
         features: number of features d.
@@ -42,16 +42,16 @@ class Denoiser(nn.Module):
         self.net = GatedNet(features, 2 * LEVELS, 1, settings)
 
     def at(self, mass: Tensor) -> Mixture:
-        """What masses `[N, 1]`, in the mass unit, contribute to the network."""
+        """The contribution of masses `[N, 1]`, in the mass unit, to the network."""
         return Mixture([self.net.mass(self.mass(mass))])
 
     def prediction(self, y: Tensor, level: Tensor, mixture: Mixture) -> Tensor:
-        """The network's own output `[N, d]` at noise levels `[N or 1, 1]`, of unit variance at every level."""
+        """The raw output `[N, d]` of the network at noise levels `[N or 1, 1]`, of unit variance at every level."""
         embedded = waves(torch.log(level) / 4, self.levels)
         return self.net(y * torch.rsqrt(1 + level * level), self.net.time(embedded), mixture)
 
     def forward(self, y: Tensor, level: Tensor, mixture: Mixture) -> Tensor:
-        """The denoised event `[N, d]` of noisy ones `[N, d]` at noise levels `[N or 1, 1]`."""
+        """Denoise events `[N, d]` at noise levels `[N or 1, 1]`."""
         spread = 1 + level * level
         return y / spread + level * torch.rsqrt(spread) * self.prediction(y, level, mixture)
 
@@ -60,7 +60,7 @@ class Denoiser(nn.Module):
         return self.marginals.shapes(self.mass(mass))
 
     def sample(self, y: Tensor, mass: Tensor, levels: Tensor) -> Tensor:
-        """Features `[N, d]` from noisy normal ones `[N, d]` at `levels[0]`: Heun steps, at last Euler's to none."""
+        """Features `[N, d]` from noisy normal ones `[N, d]` at `levels[0]`: Heun steps, then an Euler step to zero."""
         mixture = self.at(mass)
 
         def step(y: Tensor, row: Tensor) -> Tensor:
@@ -69,8 +69,8 @@ class Denoiser(nn.Module):
             ahead = y + (low - high) * slope
             return y + (low - high) * ((1 - share) * slope + share * (ahead - self(ahead, there, mixture)) / there)
 
-        # The last step is one of the grid too, although its second slope counts for nothing: outside the loop its noise
-        # level would be a constant, and what the network makes of it baked into the file.
+        # The last step belongs to the grid too, although its second slope has no weight: outside the loop its noise
+        # level would be a constant, and export would bake the network's response to it into the file.
         low = torch.cat([levels[1:], torch.zeros_like(levels[:1])])
         there = torch.cat([levels[1:], levels[-1:]])
         share = torch.cat([torch.full_like(levels[1:], 0.5), torch.zeros_like(levels[:1])])

@@ -1,20 +1,20 @@
-"""From physical units to what a network likes, and back, inside the module that is exported.
+"""Preprocessing from physical units to standard scales and back, inside the exported module.
 
-Feature-major, `[features, events]`, like the flows.
+Tensors are feature-major, `[features, events]`, as in the flows.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Each range is widened by this share, so that its edge events keep a finite logit.
+# Share by which each range is widened, so that the outermost events keep a finite logit.
 MARGIN = 1e-3
 
 
 class LogitStandardise(nn.Module):
-    """Range to (0, 1), logit, then zero mean and unit variance, feature by feature.
+    """Each feature mapped to (0, 1), through a logit, and to zero mean and unit variance (arXiv:2109.00546).
 
-    The preprocessing of arXiv:2109.00546. Features beyond the fitted range are clamped to its edge, never dropped.
+    Features beyond the fitted range are clamped to its edge, never dropped.
 
     Args:
         features: number of features d.
@@ -30,7 +30,7 @@ class LogitStandardise(nn.Module):
             self.register_buffer(name, torch.full((features, 1), value))
 
     def fit(self, features: Tensor) -> None:
-        """Take ranges, means and deviations from features `[N, d]`."""
+        """Measure ranges, means and standard deviations of features `[N, d]`, in physical units."""
         values = features.T.double()
         low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
         width = torch.where(high > low, high - low, 1.0)
@@ -53,7 +53,7 @@ class LogitStandardise(nn.Module):
         return torch.log(unit) - torch.log1p(-unit)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Preprocessed features `[d, N]` and the log-determinant of the map `[N]`, of features `[d, N]`."""
+        """Map features `[d, N]` to preprocessed ones `[d, N]` and the log-determinant `[N]`."""
         logit = self._logit(features)
         # d logit / d unit = 1 / (unit (1 - unit)), and unit (1 - unit) = sigmoid(logit) sigmoid(-logit).
         steep = -functional.logsigmoid(logit) - functional.logsigmoid(-logit)
@@ -61,14 +61,14 @@ class LogitStandardise(nn.Module):
         return (logit - self.mean) / self.scale, log_determinant
 
     def inverse(self, preprocessed: Tensor) -> Tensor:
-        """Features `[d, N]` of preprocessed features `[d, N]`, within the fitted range."""
+        """Map preprocessed features `[d, N]` back to features `[d, N]`, within the fitted range."""
         edge = MARGIN / (1 + 2 * MARGIN)
         unit = torch.sigmoid(preprocessed * self.scale + self.mean).clamp(edge, 1 - edge)
         return self.low + self.width * unit
 
 
 class MassScale(nn.Module):
-    """The mass range of the training events to [-1, 1]."""
+    """The mass range of the training events, mapped to [-1, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class MassScale(nn.Module):
         self.register_buffer("span", torch.ones(()))
 
     def fit(self, low: float, high: float) -> None:
-        """Take the range, in the mass unit."""
+        """Set the range, in the mass unit."""
         self.middle.copy_(torch.tensor((low + high) / 2))
         self.span.copy_(torch.tensor((high - low) / 2))
 
@@ -88,19 +88,19 @@ class MassScale(nn.Module):
 
 
 class Gaussianise(nn.Module):
-    """Each feature to a standard normal one, by its own quantiles, on top of `LogitStandardise`.
+    """Each feature mapped to a standard normal one by its own quantiles, after `LogitStandardise`.
 
-    Continuous-time generators learn smooth velocities, and a feature with an edge (ΔR of back-to-back jets, at π) costs
-    them most of their closure; with normal marginals only the dependence on mass and on each other is left to learn.
-    A monotone rational-quadratic spline (arXiv:1906.04032) through quantiles a tenth of a deviation apart, smooth so
-    that rounding moves no density, and straight beyond ± `EDGE` deviations.
+    Continuous-time generators learn smooth velocities, so a feature with an edge (ΔR of back-to-back jets, at π) costs
+    them most of their closure. With normal marginals, only the dependence on the mass and among features is left to
+    learn. The map is a monotone rational-quadratic spline (arXiv:1906.04032) through quantiles a tenth of a standard
+    deviation apart: smooth, so that rounding moves no density, and linear beyond ± `EDGE` standard deviations.
 
     Args:
         features: number of features d.
     """
 
     EDGE, KNOTS = 3.2, 65
-    LEAST_RISE = 1e-3  # of a knot over the one before, in deviations of the logit: where many events share one value
+    LEAST_RISE = 1e-3  # least distance of knots in logit units, where many events share one value
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -112,11 +112,11 @@ class Gaussianise(nn.Module):
 
     @property
     def gap(self) -> float:
-        """Deviations between two knots."""
+        """Standard deviations between two knots."""
         return 2 * self.EDGE / (self.KNOTS - 1)
 
     def fit(self, features: Tensor) -> None:
-        """Take ranges and quantiles from features `[N, d]`."""
+        """Measure ranges and quantiles of features `[N, d]`, in physical units."""
         self.logit.fit(features)
         ordered = self.logit(features.T)[0].double().sort(dim=1).values
         normal = torch.linspace(-self.EDGE, self.EDGE, self.KNOTS, dtype=torch.float64)
@@ -130,7 +130,7 @@ class Gaussianise(nn.Module):
         self.slopes.copy_(torch.cat([steep[:, :1], inner, steep[:, -1:]], 1))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Normal features `[d, N]` and the log-determinant of the map `[N]`, of features `[d, N]`."""
+        """Map features `[d, N]` to normal ones `[d, N]` and the log-determinant `[N]`."""
         x, log_determinant = self.logit(features)
         index = (x[:, None] >= self.knots[:, 1:-1, None]).sum(1)
         start, width, d0, d1 = self._segment(index)
@@ -146,7 +146,7 @@ class Gaussianise(nn.Module):
         return normal, log_determinant + torch.log(slope).sum(0)
 
     def inverse(self, normal: Tensor) -> Tensor:
-        """Features `[d, N]` of normal features `[d, N]`, within the fitted range."""
+        """Map normal features `[d, N]` back to features `[d, N]`, within the fitted range."""
         inside = normal.clamp(-self.EDGE, self.EDGE)
         place = (inside + self.EDGE) / self.gap
         index = place.clamp(0, self.KNOTS - 2).long()
@@ -154,14 +154,14 @@ class Gaussianise(nn.Module):
         steep = self.gap / width
         rise = self.gap * (place - index)
         bend = d0 + d1 - 2 * steep
-        # The root of the quadratic that does not cancel.
+        # The root of the quadratic without cancellation.
         b, c = self.gap * d0 - rise * bend, steep * rise
         root = torch.sqrt((b * b + 4 * (rise * bend + self.gap * (steep - d0)) * c).clamp_min(0))
         beyond = (normal - inside) / torch.where(normal < 0, d0, d1)
         return self.logit.inverse(start + width * (2 * c / (b + root)) + beyond)
 
     def _segment(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Start, width, and slopes at both ends of segments `[d, N]` by their numbers."""
+        """Start, width, and slopes at both ends of the segments with these numbers, `[d, N]` each."""
         start = self.knots.gather(1, index)
         width = self.knots.gather(1, index + 1) - start
         return start, width, self.slopes.gather(1, index), self.slopes.gather(1, index + 1)

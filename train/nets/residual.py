@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class Block(nn.Module):
-    """h + scale * SiLU(Linear(SiLU(Linear([h, condition])))), the scale learned for each channel."""
+    """h + scale · SiLU(Linear(SiLU(Linear([h, condition])))), with a learned scale for each channel."""
 
     def __init__(self, hidden: int, conditions: int) -> None:
         super().__init__()
@@ -17,13 +17,13 @@ class Block(nn.Module):
         self.scale = nn.Parameter(torch.ones(hidden))
 
     def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
-        """One residual step."""
+        """Map the hidden layer `[N, hidden]` given conditions `[N, c]`."""
         inner = functional.silu(self.first(torch.cat([hidden, condition], 1)))
         return hidden + self.scale * functional.silu(self.second(inner))
 
 
 class ResidualNet(nn.Module):
-    """`[N, inputs]` and conditions `[N, c]` → `[N, outputs]`, as TRANSIT's encoder and decoder (arXiv:2503.04342)."""
+    """`[N, inputs]` and conditions `[N, c]` → `[N, outputs]`: TRANSIT's encoder and decoder (arXiv:2503.04342)."""
 
     def __init__(self, inputs: int, conditions: int, outputs: int, hidden: int, blocks: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ResidualNet(nn.Module):
 
 
 class Critic(nn.Module):
-    """A logit `[N, 1]` of `[N, inputs]` being real, the condition given to every hidden layer."""
+    """The logit `[N, 1]` that events `[N, inputs]` are real; every hidden layer sees the conditions `[N, c]`."""
 
     def __init__(self, inputs: int, conditions: int, hidden: int, layers: int) -> None:
         super().__init__()

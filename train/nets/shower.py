@@ -1,11 +1,13 @@
-"""The density of calorimeter showers: energies of the layers given the incident energy, then voxels given those.
+"""The density of calorimeter showers: layer energies given the incident energy, then voxels given the layers.
 
 C. Krause, B. Nachman, I. Pang, D. Shih, Y. Zhu, "Anomaly detection with flow-based fast calorimeter simulators",
-arXiv:2312.11618. As there, two autoregressive spline flows, and no incident energy is known when scoring: it is
-reconstructed from the deposited one. Otherwise than there, voxels and layers without energy are no small number in a
-logit, which float32 cannot tell from others, but normal noise about 0, with energies apart from it on a logarithmic
-scale. The density is one in ln energy of what is hit, times the probability of what is not: like the paper's, in
-logits, and unlike one in MeV, which would mostly count hits and tell small energies from large ones.
+arXiv:2312.11618. We use two autoregressive spline flows, as they do, and reconstruct the incident energy from the
+deposited one, because it is unknown when scoring.
+
+We differ in the coding of voxels and layers without energy. The paper gives them small numbers in a logit, which
+float32 cannot tell apart. Here they become normal noise about 0, and energies lie apart from it on a logarithmic scale.
+The result is a density in ln energy for hits, times the probability that the rest is empty. Like the paper's density in
+logits, it is not dominated by the number of hits, as a density in MeV would be.
 """
 
 import math
@@ -17,28 +19,28 @@ from torch import Tensor, nn
 from sideband.benchmarks.simulate.showers.geometry import LAYERS, THRESHOLD, VOXELS, layer_of
 from sideband.train.nets.autoregressive import AutoregressiveFlow, AutoregressiveSettings, summed
 
-# Shares of energy are coded as FIRST + (ln share - FLOOR) / SPAN; no energy as standard normal noise, cut at NOISE.
+# A share of energy becomes FIRST + (ln share - FLOOR) / SPAN; no energy becomes normal noise, cut at ± NOISE.
 FLOOR, FIRST, SPAN, NOISE = -16.5, 4.0, 4.0, 3.0
 BLANK = 0.5 * math.log(2 * math.pi)
 
 LAYER_INPUTS, CONDITIONS = 3, 3
-KNOTS = 17  # in the logarithm of the energy, of what likelihood is typical
-ROWS = 1000  # showers that are worked out at once, for bounded memory
+KNOTS = 17  # of the typical likelihood, evenly in the logarithm of the energy
+ROWS = 1000  # showers evaluated at once, for bounded memory
 
 
 @dataclass(frozen=True)
 class ShowerSettings:
-    """Both flows; CaloFlow has 6 blocks of two hidden layers of 64 for the layers, 8 of one of 378 for the voxels."""
+    """Shapes of both flows. CaloFlow: 6 blocks of two hidden layers of 64 for layers, 8 of one of 378 for voxels."""
 
-    layers: AutoregressiveSettings = field(default_factory=lambda: AutoregressiveSettings(6, 128))
+    layers: AutoregressiveSettings = field(default_factory=lambda: AutoregressiveSettings(6, 128))  # one layer: ours
     voxels: AutoregressiveSettings = field(default_factory=AutoregressiveSettings)
 
 
 class ShowerFlow(nn.Module):
-    """p(shower | incident energy), voxels in MeV and incident energies in GeV.
+    """p(shower | incident energy), for voxels in MeV and incident energies in GeV.
 
     Args:
-        settings: shape of both flows.
+        settings: shapes of both flows.
     """
 
     def __init__(self, settings: ShowerSettings) -> None:
@@ -58,14 +60,14 @@ class ShowerFlow(nn.Module):
         self.voxels = AutoregressiveFlow(_orders(VOXELS, settings.voxels.blocks), CONDITIONS, settings.voxels)
 
     def fit_response(self, showers: Tensor, energy: Tensor) -> None:
-        """Take mean and spread of ln(deposited / incident energy) from showers `[N, 504]` and energies `[N]`."""
+        """Measure mean and spread of ln(deposited / incident energy) of showers `[N, 504]` with energies `[N]`."""
         found = torch.log(showers.double().sum(1) / (1000 * energy.double()))
         self.response.copy_(found.mean())
         self.spread.copy_(found.std())
 
     @torch.no_grad()
     def fit_typical(self, showers: Tensor) -> None:
-        """Take mean and deviation of log p at each energy from showers `[N, 504]` that no fit has seen."""
+        """Measure mean and standard deviation of log p at each energy, of showers `[N, 504]` that no fit has seen."""
         parts = [self.log_parts(rows) for rows in torch.split(showers, ROWS)]
         layers, voxels, energy = (torch.cat(column).double() for column in zip(*parts, strict=True))
         log_energy, found = torch.log(energy), layers + voxels
@@ -78,43 +80,43 @@ class ShowerFlow(nn.Module):
         self.typical.copy_(torch.stack([mean, square.sum(0).sqrt()], 1))
 
     def standardised(self, log_density: Tensor, energy: Tensor) -> Tensor:
-        """How many deviations log p `[N]` lies above what is typical of photons of energies `[N]`."""
+        """Deviation of log p `[N]` from that of typical photons with energies `[N]`, in standard deviations."""
         mean, deviation = (self._near(torch.log(energy)) @ self.typical).unbind(1)
         return (log_density - mean) / deviation
 
     def _near(self, log_energy: Tensor) -> Tensor:
-        """Weights `[N, KNOTS]` of a linear interpolation between the knots, of the last one beyond them."""
+        """Weights `[N, KNOTS]` of a linear interpolation between knots, constant beyond the outermost ones."""
         low, high = self.knots[0], self.knots[-1]
         place = (torch.minimum(torch.maximum(log_energy, low), high) - low) / (high - low) * (KNOTS - 1)
         return torch.relu(1 - (place[:, None] - torch.arange(KNOTS, device=place.device)).abs())
 
     def deposited(self, showers: Tensor) -> Tensor:
-        """Energies of the layers `[3, N]` of showers `[504, N]`."""
+        """Layer energies `[3, N]` of showers `[504, N]`, in MeV."""
         return self.layer_of @ showers
 
     def reconstructed(self, layers: Tensor) -> Tensor:
-        """Incident energy `[N]` in GeV, from the energies of the layers `[3, N]`."""
+        """Incident energy `[N]` in GeV, from layer energies `[3, N]` in MeV."""
         return layers.sum(0) / (1000 * torch.exp(self.response))
 
     def log_layers(self, layers: Tensor, energy: Tensor, noise: Tensor) -> Tensor:
-        """Log p `[N]` of layer energies `[3, N]` given incident energies `[N]`; noise `[3, N]` where one is 0."""
+        """Log p `[N]` of layer energies `[3, N]` given incident energies `[N]`; noise `[3, N]` fills empty layers."""
         total = layers.sum(0).clamp_min(THRESHOLD)
         ratio = (torch.log(total / (1000 * energy)) - self.response) / self.spread
-        # The first layer and the last; the one between holds the rest.
+        # The first layer and the last; the middle one holds the rest.
         outer, blank = layers[0::2], noise[0::2]
         coded, density = _coded(outer, total, blank)
         x = torch.cat([ratio[None], coded])
         return self.layers.log_density(x, _energy(energy)) + summed(density) - torch.log(self.spread)
 
     def log_voxels(self, showers: Tensor, layers: Tensor, noise: Tensor) -> Tensor:
-        """Log p `[N]` of showers `[504, N]` given their layers' energies; noise `[504, N]` where a voxel is 0."""
+        """Log p `[N]` of showers `[504, N]` given layer energies `[3, N]`; noise `[504, N]` fills empty voxels."""
         coded, density = _coded(showers, self.layer_of.T @ layers, noise)
         return self.voxels.log_density(coded, _layers(layers)) + summed(density)
 
     def log_parts(self, showers: Tensor, energy: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Log p of layers `[N]` and of voxels `[N]` of showers `[N, 504]`, and the energy `[N]` they are given.
+        """Log p of layers `[N]` and of voxels `[N]` of showers `[N, 504]`, and the incident energy `[N]` in GeV.
 
-        The incident energy is reconstructed where it is None. Noise is at its most likely value.
+        Without an incident energy `[N]`, it is reconstructed. The noise of empty voxels is at its most likely value.
         """
         x = showers.T
         layers = self.deposited(x)
@@ -126,20 +128,20 @@ class ShowerFlow(nn.Module):
         """Showers `[N, 504]` from standard normal noise `[N, 507]` and incident energies `[N]`."""
         latent = noise.T
         coded = self.layers.sample(latent[:LAYER_INPUTS], _energy(energy)).T
-        # Tables all along: products of single columns from a Scan do not export.
+        # Two-dimensional throughout: products of single columns from a Scan do not export.
         total = 1000 * energy[:, None] * torch.exp(coded[:, :1] * self.spread + self.response)
         first, last = total * _share(coded[:, 1:2]), total * _share(coded[:, 2:])
         layers = torch.cat([first, (total - first - last).clamp_min(0), last], 1).T
         coded = self.voxels.sample(latent[LAYER_INPUTS:], _layers(layers))
         energies = self.layer_of.T @ layers
         voxels = _above_threshold(_share(coded) * energies)
-        # What the voxels of a layer lack of its energy, or have too much, is shared out among its hits.
+        # The hits of each layer are rescaled to its energy.
         factor = (layers / self.deposited(voxels).clamp_min(1e-12)).clamp(max=2.0)
         return (voxels * (self.layer_of.T @ factor)).T
 
 
 def _orders(features: int, blocks: int) -> list[list[int]]:
-    """Block after block: as they lie, reversed, then at random and that reversed, fixed by the shape alone."""
+    """Orders of the blocks: ascending, reversed, random, that reversed, and so on; fixed by the shape alone."""
     random = torch.Generator().manual_seed(0)
     orders: list[list[int]] = []
     for block in range(blocks):
@@ -159,7 +161,7 @@ def _layers(layers: Tensor) -> Tensor:
 
 
 def _coded(energy: Tensor, total: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Energies `[d, N]` of a total as numbers about 0 to 8, and ln of the map's derivative by ln energy `[d, N]`."""
+    """Code energies `[d, N]` as shares of a total `[d, N]`; returns codes and log-derivatives by ln energy."""
     hit = energy > 0
     share = torch.log(torch.where(hit, energy, 1.0)) - torch.log(total.clamp_min(THRESHOLD))
     coded = torch.where(hit, FIRST + (share.clamp_min(FLOOR) - FLOOR) / SPAN, noise)
@@ -167,10 +169,10 @@ def _coded(energy: Tensor, total: Tensor, noise: Tensor) -> tuple[Tensor, Tensor
 
 
 def _share(coded: Tensor) -> Tensor:
-    """Shares of a total, of numbers as `_coded` gives them; next to nothing where there is no energy."""
+    """Shares of a total, the inverse of `_coded`; next to nothing where there is no energy."""
     return torch.exp((coded - FIRST).clamp(max=-FLOOR / SPAN) * SPAN + FLOOR)
 
 
 def _above_threshold(voxels: Tensor) -> Tensor:
-    """Energies with those below half the threshold cut, without a step: rounding must not make a hit or unmake it."""
+    """Cut energies below half the threshold without a step, so that rounding neither makes nor removes a hit."""
     return torch.minimum(voxels, (2 * voxels - THRESHOLD).clamp_min(0))

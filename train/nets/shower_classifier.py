@@ -12,14 +12,14 @@ from sideband.train.settings import Depth, Width
 
 @dataclass(frozen=True)
 class ShowerClassifierSettings:
-    """Width and depth of the network."""
+    """Width and depth of the network, as in the authors' code."""
 
     hidden: Width = 512
     layers: Depth = 2
 
 
 class ShowerClassifier(nn.Module):
-    """The logit `[N]` that showers `[N, 504]` in MeV are signal: of each voxel's share, and the deposited energy.
+    """The logit `[N]` that showers `[N, 504]` in MeV are signal, from the voxels' shares and the deposited energy.
 
     Args:
         settings: width and depth.

@@ -1,7 +1,7 @@
 """The residual network of the continuous-time generators, and flow matching with it, in physical units.
 
-SIGMA (arXiv:2410.20537) gives time and mass to the first layer and to a gate in every block, so that a background
-model can be interpolated in mass by mixing those few activations. The diffusion of DRAPES uses the same network.
+As in SIGMA (arXiv:2410.20537), time and mass enter the first layer and a gate in every block. To interpolate a
+background model in mass, it is enough to mix those few activations. The diffusion of DRAPES uses the same network.
 """
 
 import math
@@ -21,7 +21,7 @@ from sideband.train.settings import Depth, Width
 
 @dataclass(frozen=True)
 class NetSettings:
-    """Shape of the network; the defaults are those of SIGMA's code."""
+    """Shape of the network; the defaults are those of SIGMA's run script."""
 
     hidden: Width = 256
     blocks: Depth = 4  # residual blocks, of two layers each
@@ -29,13 +29,13 @@ class NetSettings:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Contexts to evaluate the network at, mixed: pre-activations `[N or 1, …]` and the weight `[N, 1]` of each.
+    """A mixture of contexts, the contributions of the mass to the network at one or more anchor masses.
 
     Args:
-        contexts: what the mass contributes at each anchor.
-        weights: of each anchor; they sum to 1. Empty for a single context.
-        inside: mix the activations that the context reaches, in one pass; else mix the networks' outputs.
-        shapes: of the marginals at each anchor, where features are to come out.
+        contexts: pre-activations `[N or 1, hidden · (blocks + 1)]` at each anchor.
+        weights: weight `[N, 1]` of each anchor; they sum to 1. Empty for a single anchor.
+        inside: mix activations inside the network, in one pass; otherwise mix its outputs at the anchors.
+        shapes: shapes of the marginals at each anchor, needed for sampling.
     """
 
     contexts: Sequence[Tensor]
@@ -44,21 +44,22 @@ class Mixture:
     shapes: Sequence[Tensor] = ()
 
     def of(self, values: Sequence[Tensor]) -> Tensor:
-        """The weighted sum of something of each anchor."""
+        """The weighted sum of values given for each anchor."""
         if len(values) == 1:
             return values[0]
         return torch.stack([value * weight for value, weight in zip(values, self.weights, strict=True)]).sum(0)
 
 
 class GatedNet(nn.Module):
-    """Features `[N, d]` in a context → `[N, d]`.
+    """A residual network with gates: features `[N, d]` in a context → `[N, d]`.
 
-    SIGMA's network less its batch norm and dropout, which the authors' own training freezes and switches off after its
-    first likelihood evaluation, and with SiLU for ReLU, so that the exact divergence is smooth.
+    SIGMA's network without batch norm and dropout, which the authors' training freezes and switches off after its first
+    likelihood evaluation. SiLU replaces ReLU, so that the exact divergence is smooth.
 
     Args:
         features: number of features d.
-        times: size of the embedding of time or noise level; masses: of the mass.
+        times: size of the embedding of time or noise level.
+        masses: size of the embedding of the mass.
         settings: shape.
     """
 
@@ -67,7 +68,7 @@ class GatedNet(nn.Module):
         self.hidden = settings.hidden
         width = settings.hidden * (settings.blocks + 1)
         self.first = nn.Linear(features, settings.hidden)
-        # What time and mass add to the first layer and to each gate; linear, so that either is worked out once.
+        # Time and mass add to the first layer and to each gate, linearly, so that each is computed once.
         self.time = nn.Linear(times, width)
         self.mass = nn.Linear(masses, width, bias=False)
         self.inner = nn.ModuleList([nn.Linear(settings.hidden, settings.hidden) for _ in range(settings.blocks)])
@@ -83,7 +84,7 @@ class GatedNet(nn.Module):
         return cast(list[tuple[nn.Linear, nn.Linear]], list(zip(self.inner, self.outer, strict=True)))
 
     def forward(self, x: Tensor, time: Tensor, mixture: Mixture) -> Tensor:
-        """Evaluate at what the time contributes, `self.time(embedding)` `[N or 1, …]`."""
+        """Evaluate at features `[N, d]`, with the contribution `self.time(embedding)` of the time `[N or 1, …]`."""
         contexts = [time + context for context in mixture.contexts]
         if mixture.inside or len(contexts) == 1:
             return self._pass(x, contexts, mixture)
@@ -98,7 +99,7 @@ class GatedNet(nn.Module):
         return self.last(hidden)
 
     def _split(self, contexts: Sequence[Tensor], mixture: Mixture) -> tuple[list[Tensor], list[Tensor]]:
-        """The shifts of the first layer at each anchor, and the gates of the blocks, mixed before the sigmoid."""
+        """Shifts of the first layer at each anchor, and gates of the blocks, mixed before the sigmoid."""
         parts = [torch.split(context, self.hidden, 1) for context in contexts]
         gates = [
             torch.sigmoid(mixture.of([torch.relu(part[block]) for part in parts])) for block in range(1, len(parts[0]))
@@ -106,9 +107,9 @@ class GatedNet(nn.Module):
         return [part[0] for part in parts], gates
 
     def with_divergence(self, x: Tensor, time: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
-        """The value `[N, d]` and its exact divergence `[N]`, in forward mode: one tangent a feature.
+        """The value `[N, d]` and its exact divergence `[N]` at a single anchor, with one tangent for each feature.
 
-        Of a single anchor. Written out by hand because torch's own forward mode does not export.
+        The forward mode is written by hand, because torch's own does not export.
         """
         (shift,), gates = self._split([time + mixture.contexts[0]], mixture)
         hidden = self.first(x) + shift
@@ -132,13 +133,14 @@ def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class FlowMatching(nn.Module):
-    """A conditional flow from noise at t = 0 to events at t = 1, `dx/dt = v(x, t, mass)` (arXiv:2210.02747).
+    """A conditional flow dx/dt = v(x, t, mass) from noise at t = 0 to events at t = 1 (arXiv:2210.02747).
 
     Args:
         features: number of features d.
         settings: shape of the network.
-        time_frequencies: cos and sin of π k t, k = 1 … this.
-        mass_frequencies: cos and sin of π 2^k m, k = 0 … this - 1, of the mass m scaled to ±1; the plain m where 0.
+        time_frequencies: K for an embedding of the time t by cos and sin of π k t, k = 1 … K.
+        mass_frequencies: K for an embedding of the mass m, scaled to ±1, by cos and sin of π 2^k m, k = 0 … K - 1;
+            0 for the plain m.
     """
 
     def __init__(self, features: int, settings: NetSettings, time_frequencies: int, mass_frequencies: int) -> None:
@@ -153,21 +155,21 @@ class FlowMatching(nn.Module):
         self.net = GatedNet(features, 2 * time_frequencies, 2 * mass_frequencies or 1, settings)
 
     def at(self, mass: Tensor) -> Tensor:
-        """What masses `[N, 1]`, in the mass unit, contribute to the network."""
+        """The contribution of masses `[N, 1]`, in the mass unit, to the network."""
         scaled = self.mass(mass)
         return self.net.mass(waves(scaled, self.waves) if len(self.waves) else scaled)
 
     def between(self, masses: Sequence[Tensor], weights: Sequence[Tensor] = (), inside: bool = True) -> Mixture:
-        """What it takes to sample at masses `[N, 1]`, or between several with weights."""
+        """The mixture of contexts at anchor masses `[N, 1]`; a single one needs no weights."""
         shapes = [self.marginals.shapes(self.mass(mass)) for mass in masses]
         return Mixture([self.at(mass) for mass in masses], weights, inside, shapes)
 
     def when(self, time: Tensor) -> Tensor:
-        """What times `[N or 1, 1]` contribute to the network."""
+        """The contribution of times `[N or 1, 1]` to the network."""
         return self.net.time(waves(time, self.turns))
 
     def _times(self, steps: int, backward: bool = False) -> Tensor:
-        """The embedded time at the start and in the middle of each step: `[steps, 2, times]`."""
+        """Embedded times at the start and in the middle of each step: `[steps, 2, times]`."""
         start = torch.arange(steps, dtype=self.turns.dtype, device=self.turns.device)[:, None] / steps
         middle = start + 0.5 / steps
         if backward:
@@ -175,22 +177,22 @@ class FlowMatching(nn.Module):
         return torch.stack([waves(start, self.turns), waves(middle, self.turns)], 1)
 
     def sample(self, noise: Tensor, mixture: Mixture, steps: int) -> Tensor:
-        """Features `[N, d]` from noise `[N, d]`, by the midpoint rule."""
+        """Map noise `[N, d]` to features `[N, d]`, by the midpoint rule."""
 
         def step(x: Tensor, embedded: Tensor) -> Tensor:
-            times = self.net.time(embedded)  # in here, so that the file keeps the weights themselves
+            times = self.net.time(embedded)  # inside the step, so that an exported file keeps these weights
             middle = x + 0.5 / steps * self.net(x, times[:1], mixture)
             return x + 1 / steps * self.net(middle, times[1:], mixture)
 
         return self.marginals.inverse(solve(step, noise, self._times(steps)), mixture.of(mixture.shapes))
 
     def log_density(self, features: Tensor, mass: Tensor, steps: int) -> Tensor:
-        """Log p(features | mass) `[N]` of features `[N, d]` at masses `[N, 1]`, along the flow backwards in time."""
+        """Log p(features | mass) `[N]` of features `[N, d]` at masses `[N, 1]`, by the flow backwards in time."""
         x, log_determinant = self.marginals(features, self.marginals.shapes(self.mass(mass)))
         return self.log_density_within(x, mass, steps) + log_determinant
 
     def log_density_within(self, x: Tensor, mass: Tensor, steps: int) -> Tensor:
-        """Log p `[N]` of normal features `[N, d]`: midpoint rule, exact divergence at the middle of each step."""
+        """Log p `[N]` of normal features `[N, d]`: midpoint rule, with the exact divergence in the middle of a step."""
         mixture = Mixture([self.at(mass)])
 
         def step(state: Tensor, embedded: Tensor) -> Tensor:

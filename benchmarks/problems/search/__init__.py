@@ -1,1 +1,125 @@
 """A search for a resonance in mass windows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sideband.benchmarks.events import task as tasks
+from sideband.benchmarks.problems import Problem, Range, Record
+from sideband.benchmarks.problems.search import records
+from sideband.benchmarks.problems.search import suite as suites
+from sideband.benchmarks.problems.search.draw import Recipe, make
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sideband.benchmarks.grid.suite import Cell, Suite
+    from sideband.benchmarks.report.content import Section, Table
+    from sideband.benchmarks.report.results import Results
+
+
+class Search(Problem):
+    """Windows in mass, injections of signal in each, and several draws of each injection."""
+
+    events = "dijets"
+    sources = ("dijets", "hdf5", "lhco")
+    keys = suites.KEYS
+    evaluation = records.EVALUATION
+
+    def check(self, suite: "Suite", path: Path) -> None:
+        """Refuse windows, columns and studies that do not fit each other."""
+        suites.check(suite, path)
+
+    def labelled(self, suite: "Suite") -> bool:
+        """Whether signal is injected; events taken as they are have no labels."""
+        return "injections" in suite.content
+
+    def windows(self, suite: "Suite") -> dict[str, Range | None]:
+        """Every window by name, validation windows too."""
+        return suites.windows(suite)
+
+    def injections(self, suite: "Suite") -> dict[str, int | None]:
+        """Every injection by name; None for events taken as they are."""
+        return {tasks.injection_name(number): number for number in suite.content.get("injections", [None])}
+
+    def seeds(self, suite: "Suite", injection: int | None) -> list[int]:
+        """The seeds of an injection; background alone may have seeds of its own."""
+        return list(suite.content.get("background_seeds", suite["seeds"]) if injection == 0 else suite["seeds"])
+
+    def with_sample(self, suite: "Suite", folder: Path) -> Record:
+        """The sections with a generated sample in place of the embedded dijets."""
+        if suite["dataset"]["source"] != "dijets":
+            return super().with_sample(suite, folder)
+        return suites.with_sample(suite, folder)
+
+    def check_data(self, suite: "Suite") -> None:
+        """Read all events."""
+        suite.dataset()
+
+    def recipe(self, suite: "Suite", window: str, injection: str, seed: str) -> Recipe:
+        """Window, injection, seed and sizes of a task."""
+        return suites.recipe(suite, window, injection, seed)
+
+    def draw(self, suite: "Suite", recipe: Recipe, out: Path) -> None:
+        """Draw a task from the suite's events."""
+        make(suite.dataset(), recipe, out)
+
+    def poses(self, task: tasks.Task) -> bool:
+        """Whether a task has a window."""
+        return task.windowed
+
+    def evaluate(self, *files: Any, **options: Any) -> Record:
+        """SIC, closure and excess of a cell."""
+        from sideband.benchmarks.problems.search import evaluate
+
+        return evaluate.evaluate(*files, **options)
+
+    def control(self, task: Path, closure_events: int | None = None) -> Record:
+        """Closure of truth against truth, and of raw sidebands against truth."""
+        from sideband.benchmarks.problems.search import evaluate
+
+        return evaluate.control(task, closure_events)
+
+    def rows(self, evaluation: Record) -> Iterator[Record]:
+        """SIC, AUC, closure and excess."""
+        return records.rows(evaluation)
+
+    def sections(self, results: "Results") -> "Iterator[Section]":
+        """Sensitivity, closure, excess, sculpting, and the suite's studies."""
+        from sideband.benchmarks.problems.search import sections
+
+        return sections.sections(results)
+
+    def protocol(self, results: "Results") -> dict[str, str]:
+        """Events, masses, signal, templates and classifier."""
+        from sideband.benchmarks.problems.search import sections
+
+        return sections.protocol(results)
+
+    def summary(self, results: "Results") -> "list[Table]":
+        """SIC of each window; closure where the truth is not known."""
+        from sideband.benchmarks.problems.search import tables
+
+        shown = tables.sic if results.suite.labelled else tables.closure
+        return [shown(results, window) for window in results.suite.windows()]
+
+    def drawn(self, results: "Results") -> "Table":
+        """Injected and achieved signal of each task."""
+        from sideband.benchmarks.problems.search import tables
+
+        return tables.drawn(results)
+
+    def published(self) -> "Table":
+        """Every published method for searches in mass, and whether it is here."""
+        from sideband.benchmarks.problems.search import tables
+
+        return tables.published()
+
+    def figures(self, results: "Results", cell: "Cell") -> "dict[str, Figure]":
+        """The cell's SIC curve, where it has one."""
+        from sideband.benchmarks.problems.search import figures
+
+        return figures.of_cell(results, cell)
+
+
+PROBLEM = Search()

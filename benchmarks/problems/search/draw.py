@@ -1,10 +1,9 @@
-"""Draw the task of a search from a data set, for one window, injection and seed."""
+"""Draw the task of a search from a data set, for one window, one injection and one seed."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +13,12 @@ from sideband.infer import events
 from sideband.infer.draws import generator
 from sideband.infer.errors import BadInput
 
-# Shares of the pools that come without a sample of their own. Splits are the same for every seed.
+# How events are shared out where the data set has no sample for each purpose. Splits are the same for every seed.
 BACKGROUND_SPLIT = {"data": 0.6, "reference": 0.2, "test": 0.2}  # where no further background is given
 FURTHER_SPLIT = {"reference": 0.5, "test": 0.5}  # of the further background
 SIGNAL_SPLIT = {"data": 0.4, "reference": 0.3, "test": 0.3}
 
-MOST_TARGETS = 50_000_000  # they are drawn in memory
+MOST_TARGETS = 50_000_000  # target masses are drawn in memory
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,12 @@ class Recipe:
     """How a task is drawn.
 
     Args:
-        mass_range: the search's whole mass range; everything outside is cut.
+        mass_range: the whole mass range of the search; events outside are removed.
         window: the signal region, strictly inside the range.
-        injection: signal events over the whole mass range; None for data as they are.
-        seed: draws the signal, the background subset, the order and the target masses.
-        masked: a window whose events are left out of the data: the signal region, in a validation window's task.
-        data_events: background events to draw for the data; all where None.
+        injection: signal events over the whole mass range; None to take the data as they are.
+        seed: draws the signal, the subset of the background, the order of events and the target masses.
+        masked: a window to leave out of the data. In the task of a validation window it is the signal region.
+        data_events: background events to draw for the data; None for all.
         oversampling: target masses per signal-region event.
     """
 
@@ -48,14 +47,16 @@ class Recipe:
 def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     """Draw a task and write it to `out`.
 
+    Only `reference/` is cut to the window; `test/` keeps the whole mass range, so that sculpting can be measured.
+
     Raises:
-        BadInput: an empty window or sideband, more signal than there is, an injection into unlabelled events, or too
-            many target masses.
+        BadInput: the window or a sideband is nearly empty, there are fewer signal events than the injection, events
+            without labels get an injection, or there are too many target masses.
     """
     low, high = recipe.mass_range
     if not low < recipe.window[0] < recipe.window[1] < high:
         raise BadInput(f"window {list(recipe.window)} does not lie inside the mass range {list(recipe.mass_range)}")
-    if recipe.injection is None:  # as they are: whatever labels there are, nothing may use them
+    if recipe.injection is None:  # nothing may use the labels, even if there are some
         dataset = replace(dataset, data=replace(dataset.data, label=None), background=None)
     pools = _pools(dataset)
     data = _data(dataset, pools, recipe)
@@ -83,26 +84,26 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
         "oversampling": recipe.oversampling,
         "dataset": dataset.description,
         "dataset_sha256": dataset.sha256,
-        "target_mass_source": "the signal-region data's masses, each as often as the oversampling says",
+        "target_source": "the signal-region data's masses, each as often as the oversampling says",
         **_counts(data, inside, recipe),
     }
     with events.new_file(out) as file:
         file.attrs.update(attributes)
-        _write(file, "data", data, dataset)
-        file.create_dataset("target_mass", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]
+        dataset.write(file.create_group("data"), data)
+        file.create_dataset("target", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]
         if dataset.simulation is not None:
-            kept = (dataset.simulation.mass > np.float32(low)) & (dataset.simulation.mass < np.float32(high))
-            _write(file, "simulation", dataset.simulation[kept], dataset)
+            kept = events.in_window(dataset.simulation.mass, recipe.mass_range)
+            dataset.write(file.create_group("simulation"), dataset.simulation[kept])
         if data.label is not None:
             file.create_group("truth").create_dataset("label", data=data.label)
-            for name in ("reference", "test"):
-                kept = events.in_window(pools[name].mass, recipe.window)
-                _write(file, name, pools[name][kept], dataset)
-                file[name].create_dataset("label", data=pools[name][kept].label)
+            for name, cut in (("reference", recipe.window), ("test", recipe.mass_range)):
+                table = pools[name][events.in_window(pools[name].mass, cut)]
+                dataset.write(file.create_group(name), table)
+                file[name].create_dataset("label", data=table.label)
 
 
 def _pools(dataset: Dataset) -> dict[str, Events]:
-    """Events of data, reference and test before any cut; the last two are labelled, or missing without truth."""
+    """Events for data, signal, reference and test before any cut; without labels, for the data alone."""
     if dataset.data.label is None:
         return {"data": dataset.data}
     signal = _split(dataset.data[dataset.data.label == 1], SIGNAL_SPLIT, "split signal")
@@ -110,9 +111,7 @@ def _pools(dataset: Dataset) -> dict[str, Events]:
     if dataset.background is None:
         pools = _split(background, BACKGROUND_SPLIT, "split background")
     else:
-        further = Events(
-            dataset.background.mass, dataset.background.features, np.zeros(len(dataset.background), np.int8)
-        )
+        further = replace(dataset.background, label=np.zeros(len(dataset.background), np.int8))
         pools = {"data": background, **_split(further, FURTHER_SPLIT, "split further background")}
     return {
         "data": pools["data"],
@@ -129,11 +128,10 @@ def _split(table: Events, shares: dict[str, float], purpose: str) -> dict[str, E
 
 
 def _data(dataset: Dataset, pools: dict[str, Events], recipe: Recipe) -> Events:
-    """Background of the task's data, cut to the mass range, with the injected signal at its end."""
-    low, high = (np.float32(edge) for edge in recipe.mass_range)
+    """The data before they are shuffled: background in the mass range, then the injected signal."""
 
     def cut(table: Events) -> Events:
-        return table[(table.mass > low) & (table.mass < high)]
+        return table[events.in_window(table.mass, recipe.mass_range)]
 
     background = pools["data"]
     if recipe.data_events is not None:
@@ -151,14 +149,14 @@ def _data(dataset: Dataset, pools: dict[str, Events], recipe: Recipe) -> Events:
     signal = cut(pools["signal"])
     if recipe.injection > len(signal):
         raise BadInput(
-            f"injection {recipe.injection}: only {len(signal)} signal events are there to inject in the mass range"
+            f"injection {recipe.injection}: only {len(signal)} signal events lie in the mass range"
             + _unit_hint(float(np.median(dataset.data.mass)), recipe.mass_range)
         )
     return join(background, signal[generator(recipe.seed, "signal", 0).permutation(len(signal))[: recipe.injection]])
 
 
 def _check_masses(dataset: Dataset, data: Events, recipe: Recipe) -> None:
-    """Refuse windows and sidebands with hardly an event, and say so if the unit looks wrong."""
+    """Refuse a window or sideband with hardly any events, and add a hint if the unit looks wrong."""
     low, high = recipe.window
     unit = dataset.units[dataset.mass]
     parts = {
@@ -168,11 +166,11 @@ def _check_masses(dataset: Dataset, data: Events, recipe: Recipe) -> None:
     }
     for name, number in parts.items():
         if number < LEAST_EVENTS:
-            held = np.percentile(dataset.data.mass, [0, 50, 100])
-            hint = _unit_hint(float(held[1]), recipe.mass_range)
+            least, median, most = np.percentile(dataset.data.mass, [0, 50, 100])
+            hint = _unit_hint(float(median), recipe.mass_range)
             raise BadInput(
                 f"{name} holds {number} events (at least {LEAST_EVENTS} are needed): '{dataset.mass}' runs from "
-                f"{held[0]:.4g} to {held[2]:.4g} with median {held[1]:.4g}; change the window or the mass range{hint}"
+                f"{least:.4g} to {most:.4g} with median {median:.4g}; change the window or the mass range{hint}"
             )
 
 
@@ -184,7 +182,7 @@ def _unit_hint(median: float, mass_range: Range) -> str:
 
 
 def _counts(data: Events, inside: NDArray[np.bool_], recipe: Recipe) -> dict[str, Any]:
-    """Injected and achieved numbers: S and B in the window, S/sqrt(B), and the data there."""
+    """Numbers of data events and, if the truth is known, injected signal, S, B and S/√B in the window."""
     counts: dict[str, Any] = {"data_in_window": int(inside.sum()), "data_in_range": len(data)}
     if data.label is not None:
         signal = int((data.label[inside] == 1).sum())
@@ -196,7 +194,3 @@ def _counts(data: Events, inside: NDArray[np.bool_], recipe: Recipe) -> dict[str
             "significance": signal / np.sqrt(background) if background else np.nan,
         }
     return counts
-
-
-def _write(file: h5py.File, name: str, table: Events, dataset: Dataset) -> None:
-    events.write(file.create_group(name), table.columns(dataset.mass, dataset.features), dataset.units)

@@ -1,22 +1,26 @@
-"""The numbers of one cell: SIC, closure, and excess, each where the task has what it needs."""
+"""The numbers of one cell: SIC, sculpting, closure and excess, each where the task has what it needs."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sideband.benchmarks.events import task
 from sideband.benchmarks.events.tables import Events
-from sideband.benchmarks.metrics import closure, excess, sic
-from sideband.benchmarks.problems.showers import evaluate as showers
+from sideband.benchmarks.metrics import closure, excess, sculpting, sic
+from sideband.benchmarks.problems import origin
 from sideband.infer import draws, events, provenance
 from sideband.infer.columns import joined
 from sideband.infer.errors import BadInput
 
 Record = dict[str, Any]
-LEAST_SIGNAL = 100  # events grown from signal, to say how much they still look like it
-LEAST_EVENTS = 10 * closure.FOLDS  # a side in the closure test
+Array = NDArray[np.float32]
+
+LEAST_SIGNAL = 100  # template events that started from signal, for a test of how much they still look like it
+LEAST_EVENTS = origin.LEAST_EVENTS
+WEIGHT = "weight"  # the column of a weighted template
 
 
 def evaluate(
@@ -32,102 +36,90 @@ def evaluate(
 
     Args:
         task_path: the task.
-        scores: scores of the test events, or of the data where the truth is not known.
-        template: the template's events, if the method makes any.
+        scores: scores of the test events, or of the data where the truth is unknown.
+        template: the template's events, with a column `weight` if they are weighted; None if the method makes none.
         data_scores, template_scores: cross-fitted scores of `data/` and of the template, if there are any.
-        efficiencies: template efficiencies to quote the excess at.
-        closure_events: events a side in the closure test at most.
+        efficiencies: template efficiencies at which the excess is quoted.
+        closure_events: events per side in the closure test at most.
 
     Returns:
-        One record; `sic`, `closure` and `excess` are None where they cannot be had, with the reason beside them. Of a
-        template grown from the signal region, `signal_like` is the closure test of its events that were signal.
+        One record. `sic`, `sculpting`, `closure` and `excess` are None where they cannot be computed; then a key such
+        as `sic_missing` gives the reason. If the template starts from the signal region, `signal_like` is the closure
+        test of those of its events that started from signal.
 
     Raises:
         BadInput: a file that is not of this task, or holds too few events.
     """
     the_task = task.read(task_path)
-    _check_files(the_task, scores, template, data_scores, template_scores)
-    if not the_task.windowed:
-        return showers.evaluate(the_task, scores, template, closure_events)
-    record: Record = {"sic": None, "closure": None, "excess": None, **provenance.record()}
-    found = events.read(scores, ["score", "clamped"])
-    record["clamped_fraction"] = float(found["clamped"].mean())
-
-    if the_task.labelled:
-        label = the_task.events("test").label
-        assert label is not None
-        summary = asdict(sic.summarise(found["score"], label, the_task.seed))
-        record["sic"] = {**summary, "curve": summary["curve"].tolist(), "n_background": int((label == 0).sum())}
-    else:
-        record["sic_missing"] = "the events have no labels"
-
-    truth = background(the_task)
-    if template is None:
+    origin.check(the_task, scores, template, data_scores, template_scores)
+    record: Record = {"sic": None, "sculpting": None, "closure": None, "excess": None, **provenance.record()}
+    record |= _of_scores(the_task, scores)
+    made, weight = (None, None) if template is None else _read(the_task, template)
+    if template is None or made is None:
         record["closure_missing"] = "the method makes no template"
-    elif truth is None:
-        record["closure_missing"] = "without labels only a sideband validation window has known background"
     else:
-        names = list(the_task.features)
-        table = joined(events.read(template, names), names)
-        _check_enough(truth, task_path)
-        record["closure"] = asdict(closure.closure(truth.features, table, closure_events))
-        grown = _grown_from_signal(the_task, template, table)
-        if grown is not None and len(grown) >= LEAST_SIGNAL:
-            record["signal_like"] = asdict(closure.closure(grown, truth.features, closure_events))
-
+        record |= _of_template(the_task, template, made, weight, closure_events)
     if data_scores is None or template_scores is None:
         record["excess_missing"] = "no cross-fitted scores: they need a template and 'excess' in the suite"
     else:
-        inside = the_task.inside(the_task.events("data"))
-        data = events.read(data_scores, ["score"])["score"][inside]
+        data = events.read(data_scores, ["score"])["score"][_inside(the_task)]
         held_out = events.read(template_scores, ["score"])["score"]
-        record["excess"] = [asdict(excess.excess(data, held_out, efficiency)) for efficiency in efficiencies]
+        record["excess"] = [asdict(excess.excess(data, held_out, each, weight)) for each in efficiencies]
     return record
 
 
-def _check_files(
-    the_task: task.Task, scores: Path, template: Path | None, data_scores: Path | None, template_scores: Path | None
-) -> None:
-    """Refuse files that were made of something else than this task, as far as they or their rows say of what."""
-    group, source, mass = "test" if the_task.labelled else "data", the_task.path, the_task.mass
-    digest = events.sha256(source)
-    _check_origin(scores, "score", source, digest)
-    _check_rows(scores, source, group, mass)
-    if data_scores is not None:
-        _check_origin(data_scores, "score", source, digest)
-        _check_rows(data_scores, source, "data", mass)
-    if template is None:
-        return
-    first = next(iter(the_task.features))
-    if _check_origin(template, first, source, digest) < LEAST_EVENTS:
-        raise BadInput(f"{template}: holds fewer than {LEAST_EVENTS} events, too few for a closure test")
-    if template_scores is not None:
-        _check_origin(template_scores, "score", template, events.sha256(template))
-        _check_rows(template_scores, template, "/", first)
+def _of_scores(the_task: task.Task, scores: Path) -> Record:
+    """SIC of the test events in the window, and sculpting by the scores of the background at every mass."""
+    found = events.read(scores, ["score", "clamped"])
+    if not the_task.labelled:
+        missing = dict.fromkeys(("sic_missing", "sculpting_missing"), "the events have no labels")
+        return {"clamped_fraction": float(found["clamped"].mean()), **missing}
+    test = events.read(the_task.path, [the_task.mass, "label"], "test")
+    mass, label = test[the_task.mass], test["label"].astype(np.int8)
+    inside = events.in_window(mass, the_task.window)
+    if not inside.any():
+        raise BadInput(f"{the_task.path}: no test events lie in the window; draw a task with more events")
+    summary = asdict(sic.summarise(found["score"][inside], label[inside], the_task.seed))
+    number = int((label[inside] == 0).sum())
+    record: Record = {
+        "clamped_fraction": float(found["clamped"][inside].mean()),
+        "sic": {**summary, "curve": summary["curve"].tolist(), "n_background": number},
+    }
+    if number < LEAST_EVENTS:
+        return record | {"sculpting_missing": f"only {number} test background events lie in the window"}
+    rows = label == 0
+    shaped = sculpting.sculpting(mass[rows], found["score"][rows], inside[rows], the_task.seed)
+    return record | {"sculpting": asdict(shaped)}
 
 
-def _check_origin(path: Path, column: str, source: Path, digest: str) -> int:
-    """The number of a file's events; raises `BadInput` if there are none, or if it names another digest of `source`."""
-    with events.opened(path) as file:
-        number = events.count(file, [column], path)
-        said = events.attributes(file)
-    if not number:
-        raise BadInput(f"{path}: holds no events; make it again")
-    if {str(said[name]) for name in ("events_sha256", "task_sha256") if name in said} - {digest}:
-        raise BadInput(f"{path}: was made of another file than {source}, or of an earlier one; make it again")
-    return number
+def _read(the_task: task.Task, template: Path) -> tuple[Array, Array | None]:
+    """Features `[N, d]` of a template, and its weights `[N]`, or None if it has none."""
+    names = list(the_task.features)
+    with events.opened(template) as file:
+        weighted = WEIGHT in file
+    columns = events.read(template, [*names, *([WEIGHT] if weighted else [])])
+    weight = columns[WEIGHT] if weighted else None
+    if weight is not None and (weight.ndim != 1 or (weight < 0).any() or not weight.any()):
+        raise BadInput(f"{template}: '{WEIGHT}' must hold one number from 0 on per event, not all 0; make it again")
+    return joined(columns, names), weight
 
 
-def _check_rows(scores: Path, source: Path, group: str, column: str) -> None:
-    """Refuse scores that are not those of each event of a group, which has a certain column."""
-    with events.opened(scores) as file:
-        said, number = events.attribute(file, "group") or group, events.count(file, ["score"], scores)
-    if said != group:
-        raise BadInput(f"{scores}: holds scores of '{said}' in {source}; make those of '{group}'")
-    with events.opened(source, group) as file:
-        rows = events.count(file, [column], source)
-    if number != rows:
-        raise BadInput(f"{scores}: holds {number} scores, and '{group}' in {source} {rows} events; make it again")
+def _of_template(
+    the_task: task.Task, template: Path, made: Array, weight: Array | None, closure_events: int | None
+) -> Record:
+    """Closure of a template, and of those of its events that started from signal."""
+    truth = background(the_task)
+    if truth is None:
+        return {"closure_missing": "without labels, only a validation window has known background"}
+    _check_enough(truth, the_task.path)
+    found = closure.closure(truth.features, made, closure_events, weights=(None, weight))
+    record = {"closure": asdict(found)}
+    rows = _grown_from_signal(the_task, template, len(made))
+    if rows is not None and len(rows) >= LEAST_SIGNAL:
+        weights = (None if weight is None else weight[rows], None)
+        found = closure.closure(made[rows], truth.features, closure_events, weights=weights)
+        record["signal_like"] = asdict(found)
+    return record
 
 
 def _check_enough(truth: Events, path: Path) -> None:
@@ -135,28 +127,31 @@ def _check_enough(truth: Events, path: Path) -> None:
         raise BadInput(f"{path}: holds {len(truth)} true background events; a closure test needs {LEAST_EVENTS}")
 
 
-def _grown_from_signal(the_task: task.Task, template: Path, made: closure.Array) -> closure.Array | None:
-    """The template events that started from signal, where the source is the signal region and the truth is known.
+def _grown_from_signal(the_task: task.Task, template: Path, number: int) -> NDArray[np.int64] | None:
+    """Rows of a template's events that started from signal; None unless it starts from labelled data in the window.
 
-    One of each signal event: copies on both sides of a fold would be recognised, whatever they look like.
+    One row for each signal event: copies on both sides of a fold would be recognised, whatever they look like.
     """
     with events.opened(template) as file:
-        told = events.attributes(file)
-    if told.get("source") != "signal region" or not the_task.labelled:
+        attributes = events.attributes(file)
+    if attributes.get("source") != "signal region" or not the_task.labelled:
         return None
-    inside = the_task.inside(the_task.events("data"))
-    signal = events.read(the_task.path, ["label"], "truth")["label"][inside] == 1
-    blocks = range(-(-len(made) // draws.BLOCK))
-    rows = np.concatenate([draws.source_rows(int(told["seed"]), len(signal), block) for block in blocks])[: len(made)]
+    signal = events.read(the_task.path, ["label"], "truth")["label"][_inside(the_task)] == 1
+    blocks = range(-(-number // draws.BLOCK))
+    seed = int(attributes["seed"])
+    rows = np.concatenate([draws.source_rows(seed, len(signal), block) for block in blocks])[:number]
     each, first = np.unique(rows, return_index=True)
-    return made[first[signal[each]]]
+    return first[signal[each]]
 
 
-def control(task_path: Path, closure_events: int | None) -> Record:
+def _inside(the_task: task.Task) -> NDArray[np.bool_]:
+    """Which events of the data lie in the window."""
+    return events.in_window(events.read(the_task.path, [the_task.mass], "data")[the_task.mass], the_task.window)
+
+
+def control(task_path: Path, closure_events: int | None = None) -> Record:
     """The closure test's floor (truth against truth) and positive control (raw sidebands against truth) of a task."""
     the_task = task.read(task_path)
-    if not the_task.windowed:
-        return showers.control(the_task, closure_events)
     truth = background(the_task)
     record: Record = {"floor": None, "sidebands": None, **provenance.record()}
     if truth is None:
@@ -177,10 +172,10 @@ def control(task_path: Path, closure_events: int | None) -> Record:
 
 
 def background(the_task: task.Task) -> Events | None:
-    """Background in the window that no fit has seen; None where nothing tells it from signal."""
+    """Background in the window that no fit has seen; None where nothing distinguishes it from signal."""
     if the_task.labelled:
         test = the_task.events("test")
-        return test[test.label == 0]
+        return test[(test.label == 0) & the_task.inside(test)]
     if the_task.attributes["validation"]:
         data = the_task.events("data")
         return data[the_task.inside(data)]

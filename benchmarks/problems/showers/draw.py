@@ -1,4 +1,4 @@
-"""A task of showers: photons to fit, and photons and χ → γγ decays to be told apart.
+"""A task of showers: photons to fit, and χ → γγ decays to tell from further photons.
 
 There is no mass window and no injection: `data/` holds photons alone. `test/` holds further photons and every sample of
 decays, their number in `sample` (0 for photons), and what each shower `deposited` in MeV; `reference/` further decays
@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sideband.benchmarks.events import showers as readers
+from sideband.benchmarks.events import task as tasks
+from sideband.benchmarks.problems.showers import PLACE
 from sideband.benchmarks.simulate.showers.decays import DEPTHS, LIFETIMES, MASSES, Decay, decays
+from sideband.benchmarks.simulate.showers.geometry import UNITS
 from sideband.benchmarks.simulate.showers.simulation import Showers, photons
 from sideband.infer import events
 from sideband.infer.draws import generator
@@ -27,7 +30,7 @@ TRAINED_ON = 1.0  # ns: the lifetime whose decays the supervised classifier lear
 LEARNED = 0.4  # share of those in a file that it learns from
 SIMULATION = "parametrised showers (Grindhammer and Peters) of photons and chi -> gamma gamma in CaloGAN's calorimeter"
 
-Group = tuple[Showers, NDArray[Any]]  # showers, and what tells their samples apart
+Group = tuple[Showers, NDArray[Any]]  # showers, and the number or mass of the sample that each belongs to
 
 
 def make(section: Mapping[str, Any], files: Mapping[str, Path], identity: str, seed: int, out: str | Path) -> None:
@@ -50,6 +53,7 @@ def make(section: Mapping[str, Any], files: Mapping[str, Path], identity: str, s
     count = min(section.get("targets", SIZES["targets"]), len(incident))
     attributes = {
         "kind": "task",
+        "place": PLACE,
         "mass": "energy",
         "features": ["showers"],
         "seed": seed,
@@ -58,26 +62,41 @@ def make(section: Mapping[str, Any], files: Mapping[str, Path], identity: str, s
         "dataset_sha256": identity,
         "samples": json.dumps([vars(each) for each in samples]),
         "photons": len(groups["data"][0]),
-        "target_energy_source": "incident energies of test photons",
+        "target_source": "incident energies of test photons",
     }
     with events.new_file(out) as file:
         file.attrs.update(attributes)
-        for name, (showers, told) in groups.items():
+        for name, (showers, sample_of) in groups.items():
             columns = {"energy": showers.energy, "showers": showers.voxels}
             if name != "data":
-                columns |= {"label": (told > 0).astype(np.int8), {"test": "sample", "reference": "mass"}[name]: told}
+                columns |= {
+                    "label": (sample_of > 0).astype(np.int8),
+                    {"test": "sample", "reference": "mass"}[name]: sample_of,
+                }
             if name == "test":
                 columns["deposited"] = showers.voxels.sum(1)
-            events.write(file.create_group(name), columns, {**readers.UNITS, "mass": "GeV", "deposited": "MeV"})
-        file.create_dataset("target_energy", data=incident[:count]).attrs["unit"] = "GeV"
+            events.write(file.create_group(name), columns, {**UNITS, "mass": "GeV", "deposited": "MeV"})
+        file.create_dataset("target", data=incident[:count]).attrs["unit"] = "GeV"
+
+
+def check(the_task: tasks.Task) -> list[Decay]:
+    """The samples of decays of a task, in the order of their numbers in `test/`.
+
+    Raises:
+        BadInput: the task lacks what the others of this problem have.
+    """
+    path, attributes = the_task.path, the_task.attributes
+    tasks.check_attributes(attributes, {"photons": tasks.WHOLE, "samples": tasks.TEXT, "injection": tasks.WHOLE}, path)
+    with events.opened(path) as file:
+        for group, columns in {"reference": ["label", "mass"], "test": ["label", "sample", "deposited"]}.items():
+            for name, data in tasks.group(file, group, columns, path).items():
+                if data.ndim != 1:
+                    raise BadInput(f"{path}: '{group}' has {name!r} of shape {data.shape}; draw the task again")
+    return samples(attributes)
 
 
 def samples(attributes: Mapping[str, Any]) -> list[Decay]:
-    """The samples of decays of a task, from its attributes, in the order of their numbers in `test/`.
-
-    Raises:
-        BadInput: the attributes do not tell them.
-    """
+    """The samples of decays that a task's attributes name; raises `BadInput` if they name none."""
     try:
         return [Decay(**each) for each in json.loads(attributes["samples"])]
     except (ValueError, TypeError, RecursionError) as error:
@@ -134,9 +153,9 @@ def _seed(seed: int, purpose: str) -> int:
     return int(generator(seed, f"showers {purpose}", 0).integers(2**62))
 
 
-def _joined(parts: list[Showers], told: NDArray[Any]) -> Group:
-    """Samples one after the other, each event with what is told of its sample; without those that left no energy."""
-    sample = np.repeat(told, [len(part) for part in parts])
+def _joined(parts: list[Showers], names: NDArray[Any]) -> Group:
+    """Samples one after the other, each event with the name of its sample; events without energy are left out."""
+    sample = np.repeat(names, [len(part) for part in parts])
     seen = np.concatenate([(part.voxels > 0).any(1) for part in parts])
     columns = (np.concatenate([getattr(part, name) for part in parts])[seen] for name in ("energy", "voxels", "lost"))
     return Showers(*columns), sample[seen]

@@ -40,7 +40,7 @@ def evaluate(the_task: Task, scores: Path, template: Path | None, closure_events
     record: Record = {"samples": [], "excess": None, "closure": None, "sic": None, "clamped_fraction": 0.0}
     record |= {"excess_missing": "showers have no mass window", **provenance.record()}
     photons = sample == 0
-    for number, decay in enumerate(tasks.samples(the_task.attributes), start=1):
+    for number, decay in enumerate(tasks.check(the_task), start=1):
         signal = sample == number
         score = np.concatenate([found[photons], found[signal]])
         label = np.repeat([0, 1], [photons.sum(), signal.sum()])

@@ -136,12 +136,12 @@ def _shares(showers: Showers) -> Array:
 
 
 def _by_energy(showers: Showers, values: Array, summary: Callable[[Array], Any]) -> tuple[Array, Array]:
-    """Mean incident energy of each bin that holds showers, and the summary of `values` there `[numbers, bins]`."""
+    """Mean incident energy of each bin with showers, and the summary of `values` there `[numbers, bins]`."""
     edges = np.linspace(showers.energy.min(), showers.energy.max(), ENERGIES + 1)[1:-1]
     place = np.digitize(showers.energy, edges)
-    held = np.unique(place)
-    energy = np.array([showers.energy[place == i].mean() for i in held])
-    return energy, np.array([summary(values[place == i]) for i in held]).T
+    filled = np.unique(place)
+    energy = np.array([showers.energy[place == i].mean() for i in filled])
+    return energy, np.array([summary(values[place == i]) for i in filled]).T
 
 
 def _central(values: Array) -> Any:

@@ -1,4 +1,4 @@
-"""Figures of how well each sample of decays is told from photons: by mass, depth, separation and lifetime."""
+"""Figures of how well scores separate each sample of decays from photons: by mass, depth, separation and lifetime."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sideband.benchmarks.metrics import sic
-from sideband.benchmarks.problems.search import figures
 from sideband.benchmarks.problems.showers import draw as task
+from sideband.benchmarks.report import style
 from sideband.benchmarks.report.results import Results
 from sideband.benchmarks.simulate.showers.calorimeter import CALORIMETER
 from sideband.benchmarks.simulate.showers.decays import Decay
@@ -77,26 +77,26 @@ def maps(results: Results) -> Figure | None:
     names = values.methods(results)
     if not names or not fixed:
         return None
-    held, depths = masses(fixed), sorted({each.depth or 0.0 for each in fixed})
+    every_mass, depths = masses(fixed), sorted({each.depth or 0.0 for each in fixed})
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(5.9 * columns, 0.9 + (0.6 + 0.33 * len(held)) * rows))
+    figure = Figure(figsize=(5.9 * columns, 0.9 + (0.6 + 0.33 * len(every_mass)) * rows))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, name in itertools.zip_longest(panels.flat, names):
         if name is None:
             axes.set_visible(False)
             continue
-        table = np.full((len(held), len(depths)), np.nan)
+        table = np.full((len(every_mass), len(depths)), np.nan)
         for each, median in zip(fixed, values.bands(name, fixed)[0], strict=True):
-            table[held.index(each.mass), depths.index(each.depth or 0.0)] = median
+            table[every_mass.index(each.mass), depths.index(each.depth or 0.0)] = median
         picture = axes.imshow(table, "RdBu_r", CenteredNorm(0.5, 0.5), aspect="auto")
         for (row, column), value in np.ndenumerate(table):
             ink = "white" if abs(value - 0.5) > FAINT else "black"
             text = f"{value:.2f}" if np.isfinite(value) else "n/a"
             axes.text(column, row, text, color=ink, ha="center", va="center", fontsize=8.5)
-        axes.set_title(figures.title(name), fontsize=10)
+        axes.set_title(style.title(name), fontsize=10)
         axes.set_xticks(range(len(depths)), [f"{depth:.2f}" for depth in depths], fontsize=9)
-        axes.set_yticks(range(len(held)), [f"{mass:g} GeV" for mass in held], fontsize=9)
+        axes.set_yticks(range(len(every_mass)), [f"{mass:g} GeV" for mass in every_mass], fontsize=9)
         axes.grid(False)
     # Under the last method of each column, whichever row that is in.
     for axes in panels.flat[max(len(names) - columns, 0) : len(names)]:
@@ -163,14 +163,14 @@ def by_lifetime(results: Results) -> Figure | None:
 
 
 def _by_mass(results: Results, some: Sequence[Decay], along: str, label: str, rows: int) -> Figure | None:
-    values, held = Values(results, METRIC), masses(some)
+    values, every_mass = Values(results, METRIC), masses(some)
     if not values.methods(results) or not some:
         return None
-    columns = -(-len(held) // rows)
+    columns = -(-len(every_mass) // rows)
     width, height = (4.4, 3.4) if rows > 1 else (2.6, 4.0)
     figure = Figure(figsize=(2.4 + width * columns, height * rows))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes, mass in itertools.zip_longest(panels.flat, held):
+    for axes, mass in itertools.zip_longest(panels.flat, every_mass):
         if mass is None:
             axes.remove()
             continue
@@ -187,9 +187,8 @@ def _by_mass(results: Results, some: Sequence[Decay], along: str, label: str, ro
 def _lines(axes: Axes, results: Results, values: Values, some: Sequence[Decay], x: Sequence[float]) -> None:
     for name in values.methods(results):
         median, low, high = values.bands(name, some)
-        line: dict[str, Any] = {"color": figures.colour(name), "ls": figures.stroke(name)}
-        axes.plot(x, median, marker="o", ms=4, label=figures.title(name), **line)
-        axes.fill_between(x, low, high, color=figures.colour(name), alpha=0.15, lw=0)
+        axes.plot(x, median, marker="o", ms=4, label=style.title(name), **style.line(name))
+        axes.fill_between(x, low, high, color=style.colour(name), alpha=0.15, lw=0)
     axes.axhline(0.5, color="0.6", lw=1)
     axes.set_ylim(0, 1.03)
 

@@ -51,9 +51,9 @@ def sections(results: Results) -> Iterator[Section]:
 
 def protocol(results: Results) -> dict[str, str]:
     """What was done, in words."""
-    told = [f"{row['dataset']} (sha256 {row['dataset_sha256'][:16]}…)" for _, row in results.tasks.head(1).iterrows()]
+    drawn = [f"{row['dataset']} (sha256 {row['dataset_sha256'][:16]}…)" for _, row in results.tasks.head(1).iterrows()]
     return {
-        "events": f"{''.join(told) or 'No task is drawn yet'}; numbers are in the table of tasks.",
+        "events": f"{''.join(drawn) or 'No task is drawn yet'}; numbers are in the table of tasks.",
         "background": "Single photons of many energies. The flows are fitted to photons alone, which never enter a "
         "test; there is no mass window and no injection.",
         "signal": "χ → γγ at a fixed depth or after a lifetime, each sample apart, in no fit but the supervised "
@@ -65,8 +65,8 @@ def protocol(results: Results) -> dict[str, str]:
 
 def _sensitivity_text() -> str:
     return (
-        "How well a score tells each sample of decays from photons. χ has one energy and photons have many, so the "
-        "deposited energy alone would tell most photons apart, and that says nothing about the shower. Therefore every "
+        "How well a score separates each sample of decays from photons. χ has one energy and photons have many, so the "
+        "deposited energy alone would reject most photons, and that says nothing about the shower. Therefore every "
         "number comes twice: against all photons, and against photons weighted to the sample's deposited energies "
         "(“matched”), where energy alone has an AUC of 0.5. Figures show the matched one. An AUC below 0.5 means that "
         "decays look more like photons than photons do, as two soft photons may to a likelihood. "
@@ -74,7 +74,7 @@ def _sensitivity_text() -> str:
         f"of equal scores pass together, and {sic.LEAST_PASSING} photons must pass, so the ε_B that is achieved stands "
         "beside it. A perfect score has 1/√ε_B there, which few matched photons keep small: compare SIC only at like "
         "ε_B. Median over seeds with their band; max SIC is in results.csv. A supervised classifier has learned decays "
-        "of one mass; the first table holds it against the likelihood there and on the other masses."
+        "of one mass; the first table compares it with the likelihood on that mass and on the others."
     )
 
 
@@ -172,5 +172,5 @@ def _test(folder: Path, number: int) -> Showers:
 
 def _showers(path: Path, group: str, rows: slice) -> Showers:
     found = events.read(path, ["energy", "showers"], group, rows)
-    lost: NDArray[np.float32] = np.zeros(len(found["energy"]), np.float32)  # neither file tells
+    lost: NDArray[np.float32] = np.zeros(len(found["energy"]), np.float32)  # neither file has it
     return Showers(found["energy"], found["showers"], lost)

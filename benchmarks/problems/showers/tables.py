@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.grid.suite import Suite
 from sideband.benchmarks.metrics import sic
-from sideband.benchmarks.problems.search import figures
 from sideband.benchmarks.problems.showers.draw import TRAINED_ON
 from sideband.benchmarks.problems.showers.panels import Values, decays, masses
-from sideband.benchmarks.report import records
+from sideband.benchmarks.report import records, style
 from sideband.benchmarks.report.content import Table, banded, number
 from sideband.benchmarks.report.results import Results
 from sideband.benchmarks.simulate.showers.decays import MASSES
 from sideband.infer import events
 
 LIKELIHOOD = "caloflow"  # the method whose scores are made of log-likelihoods
-PHOTONS = {"all": "", "matched": "matched_"}  # that decays are held against, and how their metrics begin
+PHOTONS = {"all": "", "matched": "matched_"}  # the reference of an AUC or SIC, and how their metrics begin
 
 
 def first_seed(results: Results) -> Path:
@@ -42,17 +41,17 @@ def sensitivity(results: Results) -> Iterator[Table]:
 def transfer(results: Results) -> Table:
     """Mean matched AUC over the fixed depths of each mass, and what each method has learned from."""
     values, fixed = Values(results, "matched_auc"), [each for each in decays(results) if each.depth is not None]
-    held = masses(fixed)
+    columns = masses(fixed)
     rows = []
     for name in results.suite["methods"]:
-        row = [figures.title(name)]
-        for mass in held:
+        row = [style.title(name)]
+        for mass in columns:
             runs = np.array([values.of(name, each) for each in fixed if each.mass == mass])  # depths x seeds
             # A depth may have no photons of its energy.
             means = [column[np.isfinite(column)].mean() if np.isfinite(column).any() else np.nan for column in runs.T]
             row.append(_area(means))
         rows.append([*row, learned_from(results.suite, name)])
-    head = ["method", *(f"{mass:g} GeV" for mass in held), "learned from"]
+    head = ["method", *(f"{mass:g} GeV" for mass in columns), "learned from"]
     return Table("Matched AUC, mean over the depths of each mass.", head, rows)
 
 
@@ -81,7 +80,7 @@ def _of_samples(results: Results, mass: float, metric: str, caption: str) -> Tab
                 achieved = (_achieved(notes[photons].of(name, each)) for name in names)
                 cells = [f"{cell} at {at}" if at else cell for cell, at in zip(cells, achieved, strict=True)]
             rows.append([each.name.partition(", ")[2], photons, *cells])
-    return Table(caption, ["decay", "photons", *map(figures.title, names)], rows)
+    return Table(caption, ["decay", "photons", *map(style.title, names)], rows)
 
 
 def _area(values: list[float]) -> str:
@@ -124,13 +123,13 @@ def exported(results: Results) -> Table:
             if part["role"] in ("score", "density"):
                 unit = "deviations" if kind == "two-sided" else "nats"
                 cells = (number(value, 2) for value in (part["spread"], part["drift"], part["drift"] / part["spread"]))
-                rows.append([figures.title(name), part["role"], unit, *cells])
+                rows.append([style.title(name), part["role"], unit, *cells])
     head = ["method", "graph", "unit", "spread", "largest difference", "of the spread"]
     return Table("Float32 in ONNX Runtime against float64 in torch, first seed.", head, rows)
 
 
 def drawn(results: Results) -> Table:
-    """How many showers of what energies each task holds."""
+    """How many showers each task has, and their energies."""
     rows = []
     for _, row in results.tasks.iterrows():
         path = results.folder / row["window"] / row["injection"] / row["seed"] / "task.h5"
@@ -158,13 +157,13 @@ def _range(values: NDArray[Any], form: str) -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def methods() -> Table:
-    """Every method for showers, and what it is of."""
-    entries = [entry for entry in catalogue.CATALOGUE.values() if entry.showers and not entry.shared]
+def published() -> Table:
+    """Every method for showers, and its paper."""
+    entries = [entry for entry in catalogue.CATALOGUE.values() if entry.problem == "showers" and not entry.shared]
     rows = [[entry.title, entry.paper or "reference of our own", "yes" if entry.truth else "no"] for entry in entries]
     return Table("Those of this benchmark.", ["method", "paper", "knows decays"], rows)
 
 
 def maker(method: str) -> str:
     """What makes a method's showers: its title without that of its score."""
-    return figures.title(method).partition(",")[0]
+    return style.title(method).partition(",")[0]

@@ -1,6 +1,6 @@
-"""Events like the LHC Olympics': QCD dijets, resonances, alternative simulations (`pip install '.[generate]'`).
+"""Dijets like those of the LHC Olympics: QCD, resonances, alternative simulations (`pip install '.[generate]'`).
 
-Pythia 8 → a fast detector → anti-kt jets and N-subjettiness → our events layout. Nothing else of Sideband needs this.
+Pythia 8 → a fast detector → anti-kt jets and N-subjettiness → our events layout. No other part of Sideband needs this.
 """
 
 import importlib
@@ -15,25 +15,25 @@ from sideband.infer.errors import BadInput
 KINDS = ("sample", "qcd", "signal", "simulation", "embedded")
 NEEDED = ("pythia8mc", "fastjet", "awkward", "numba")
 MOST_CONSTITUENTS = 128
-MOST_EVENTS = 100_000_000  # of one file; it is joined in memory
+MOST_EVENTS = 100_000_000  # in one file, which is joined in memory
 
-# Of a sample, in events of its QCD; enough signal to inject, to test on and for the supervised reference.
+# Sizes of a sample relative to its QCD; the signal suffices to inject, to test on and for the supervised reference.
 SIGNAL, LEAST_SIGNAL, SIMULATION = 0.2, 2000, 0.25
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `python -m benchmarks generate` is asked for.
+    """A request to `python -m benchmarks generate`.
 
     Args:
-        kind: one of `KINDS`: a whole sample, one file of events, or the embedded set's four files.
+        kind: one of `KINDS`: a whole sample, one file of events, or the four files of the embedded set.
         out: a folder for a sample or the embedded set, else a file.
-        events: of a sample and of the embedded set, QCD events in all; the rest goes with them.
+        events: how many; for a sample and the embedded set, QCD events in all, and the rest in proportion.
         seed: equal seeds give equal events.
-        constituents: leading constituents of each jet to keep, 128 at most; none where 0.
-        pt_min: least transverse momentum of the leading jet [TeV].
+        constituents: how many leading constituents of each jet to keep, from 0 to 128.
+        pt_min: smallest transverse momentum of the leading jet [TeV].
         mass, daughters, width: of the resonance [TeV]; prongs: of each of its jets.
-        shower: which alternative simulation.
+        shower: the alternative simulation, one of `SIMULATIONS`.
     """
 
     kind: str
@@ -50,17 +50,17 @@ class Wanted:
 
 
 def generate(wanted: Wanted, cores: int | None = None) -> list[Path]:
-    """Make events; what an earlier, interrupted call finished is kept.
+    """Make events; an interrupted call is resumed.
 
     Args:
-        wanted: what to make.
-        cores: worker processes; one a core where None.
+        wanted: the request.
+        cores: number of worker processes; None for one per core.
 
     Returns:
         The files.
 
     Raises:
-        BadInput: a number that makes no sense, packages that are missing, or whatever `run.produce` raises.
+        BadInput: a number is out of range, a package is missing, or `run.produce` raises it.
     """
     _check(wanted, cores)
     from sideband.benchmarks.events import embed

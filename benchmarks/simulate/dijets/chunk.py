@@ -1,4 +1,4 @@
-"""One chunk of events, from its own freshly seeded generators: Pythia, detector, jets, columns."""
+"""One chunk of events, from freshly seeded generators: Pythia, detector, jets, columns."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from sideband.benchmarks.simulate.dijets.source import Source
 from sideband.infer.draws import generator
 from sideband.infer.errors import BadInput
 
-SIZE = 2000  # events of a chunk; Pythia starts anew for each
-BATCH = 500  # events at a time; more would only need more memory
-GIVE_UP = 4000  # tries without one event that passes the cut
+SIZE = 2000  # events in a chunk; Pythia starts anew for each chunk
+BATCH = 500  # events at a time; more would only take more memory
+GIVE_UP = 4000  # events without a single one that passes the cut
 
 UNITS = {**dijet.UNITS, "pt_j1": "TeV", "pt_j2": "TeV", "constituents": "pt [GeV], eta, phi"}
 
@@ -23,12 +23,12 @@ Columns = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Events, and what they say of cross sections.
+    """Events, and what is needed for their cross section.
 
     Args:
-        columns: our layout's columns, each `[N]`; `constituents` `[N, 2, P, 3]` where asked for.
-        made: events that Pythia made for it; selected: those of them that passed the cut, N or a few more.
-        cross_section: of what Pythia makes, with its error [pb].
+        columns: the columns of our layout `[N]`, and `constituents` `[N, 2, P, 3]` if they were requested.
+        made: number of events from Pythia; selected: how many of them passed the cut, N or a few more.
+        cross_section: of the events from Pythia, with its error [pb].
     """
 
     columns: Columns
@@ -38,14 +38,14 @@ class Chunk:
 
 
 def make(process: Process, seed: int, index: int, events: int = SIZE, constituents: int = 0) -> Chunk:
-    """The first `events` events of chunk `index`: the same ones whatever else is made, and wherever.
+    """The first `events` events of chunk `index`, which depend on nothing but the arguments.
 
     Args:
         process: what to make.
-        seed: of all chunks; chunks of different processes have nothing in common either.
-        index: which chunk.
-        events: how many of it.
-        constituents: leading constituents of each jet to keep.
+        seed: of all chunks; different processes are independent even with the same seed.
+        index: the number of the chunk.
+        events: how many of its events.
+        constituents: how many leading constituents of each jet to keep.
 
     Raises:
         BadInput: nothing passes the cut.
@@ -71,7 +71,7 @@ def make(process: Process, seed: int, index: int, events: int = SIZE, constituen
 
 
 def columns(found: jets.Jets, constituents: int) -> Columns:
-    """Our layout's columns; with constituents, also each jet's momentum and number of constituents."""
+    """The columns of our layout; with constituents, also the momentum and the number of constituents of each jet."""
     order = dijet.lighter_first(found.p)[None]
     p, tau = (np.take_along_axis(values, order, 2) for values in (found.p, found.tau))
     table = dijet.columns(p, tau)

@@ -1,8 +1,8 @@
 """A fast detector: tracks and calorimeter towers become massless particle-flow objects, as in Delphes' CMS card.
 
 After DELPHES 3 (arXiv:1307.6346): tracks with efficiency and resolution; energy summed in cells of an electromagnetic
-and a hadronic calorimeter, smeared log-normally; what a cell holds beyond its tracks is a neutral object. Energies and
-momenta in GeV, |η| < 3.5.
+and a hadronic calorimeter, smeared log-normally; energy in a cell beyond that of its tracks becomes a neutral object.
+Energies and momenta in GeV, |η| < 3.5.
 """
 
 import math
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 ETA_MAX = 3.5
 TRACKER = 2.5  # |η|, and from 0.1 GeV of transverse momentum
-ECAL_ETA = 3.0  # photons and electrons beyond are seen by the forward part of the hadronic calorimeter
+ECAL_ETA = 3.0  # beyond, the forward part of the hadronic calorimeter sees photons and electrons
 
 # Cells: size and number in η, number in φ; centred on η = 0.
 ECAL_D, ECAL_N, ECAL_PHI = 0.0174, 346, 360
@@ -37,7 +37,7 @@ def _lognormal(random: Any, mean: float, spread: float) -> float:
 
 @numba.njit(cache=True)
 def track_efficiency(pt: float, eta: float) -> float:
-    """Chance that a charged particle of transverse momentum `pt` at |η| leaves a track."""
+    """Probability that a charged particle of transverse momentum `pt` at |η| leaves a track."""
     if eta <= 1.5:
         return 0.70 if pt < 1.0 else 0.95
     return 0.60 if pt < 1.0 else 0.85
@@ -70,15 +70,15 @@ def cell_resolution(energy: float, eta: float, hadronic: bool) -> float:
 def _read_out(
     random: Any, cells: Array, seen: NDArray[np.int64], size: float, shape: tuple[int, int], hadronic: bool, out: Array
 ) -> int:
-    """Write the neutral objects of the cells that were hit to `out`, clear those cells, and return their number."""
+    """Write the neutral objects of the hit cells to `out`, clear these cells, and return the number of objects."""
     least = 1.0 if hadronic else 0.5
     number = 0
     for cell in seen:
         row, column = cell // shape[1], cell % shape[1]
         centre = (row + 0.5 - 0.5 * shape[0]) * size
-        held, tracks = cells[0, cell], cells[1, cell]
+        deposited, tracks = cells[0, cell], cells[1, cell]
         cells[:, cell] = 0.0
-        energy = _lognormal(random, held, cell_resolution(held, abs(centre), hadronic))
+        energy = _lognormal(random, deposited, cell_resolution(deposited, abs(centre), hadronic))
         spread = cell_resolution(energy, abs(centre), hadronic)
         neutral = energy - tracks
         if energy > max(least, spread) and neutral > max(least, spread):
@@ -92,7 +92,7 @@ def _read_out(
 
 @numba.njit(cache=True)
 def _hit(cells: Array, seen: NDArray[np.int64], number: int, cell: int, energy: float, track: float) -> int:
-    """Add a particle to a cell; `seen` lists the cells that hold energy. Returns how many there are."""
+    """Add a particle to a cell; `seen` lists the cells with energy. Returns their number."""
     if cells[0, cell] == 0.0:
         seen[number] = cell
         number += 1
@@ -103,20 +103,20 @@ def _hit(cells: Array, seen: NDArray[np.int64], number: int, cell: int, energy: 
 
 @numba.njit(cache=True)
 def observe(random: Any, offsets: NDArray[np.int64], ids: NDArray[np.int64], p: Array) -> tuple[Array, Any]:
-    """What the detector makes of stable particles.
+    """Turn stable particles into particle-flow objects.
 
     Args:
         random: a `numpy.random.Generator`.
-        offsets: where each event's particles begin `[events + 1]`.
+        offsets: the first particle of each event `[events + 1]`.
         ids: PDG codes `[particles]`.
         p: px, py, pz, energy `[4, particles]` in GeV.
 
     Returns:
-        Objects (transverse momentum, η, φ) `[objects, 3]`, and where each event's begin `[events + 1]`.
+        Objects (transverse momentum, η, φ) `[objects, 3]`, and the first object of each event `[events + 1]`.
     """
     ecal, ecal_seen = np.zeros((2, ECAL_N * ECAL_PHI)), np.empty(ECAL_N * ECAL_PHI, np.int64)
     hcal, hcal_seen = np.zeros((2, HCAL_N * HCAL_PHI)), np.empty(HCAL_N * HCAL_PHI, np.int64)
-    out = np.empty((2 * len(ids), 3))  # a particle is a track and a cell at most
+    out = np.empty((2 * len(ids), 3))  # at most a track and a cell for each particle
     starts = np.zeros(len(offsets), np.int64)
     number = 0
     for event in range(len(offsets) - 1):

@@ -1,4 +1,4 @@
-"""Two jets an event: anti-kt R = 1.0 (arXiv:0802.1189), and the N-subjettiness of each (arXiv:1011.2268) by FastJet."""
+"""The two leading anti-kt R = 1.0 jets (arXiv:0802.1189), and their N-subjettiness (arXiv:1011.2268), by FastJet."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ RADIUS = 1.0
 LEAST_JET = 100.0  # GeV
 ETA_MAX = 2.5  # of the leading jet
 ANTI_KT = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
-# The axes of the LHC Olympics' files as far as can be told: winner-take-all axes shift τ21 visibly.
+# Most likely the axes of the LHC Olympics files: winner-take-all axes shift τ21 visibly.
 NSUBJETTINESS = {"measure_definition": "NormalizedMeasure", "axes_definition": "OnePass_KT_Axes", "beta": 1.0}
 
 
@@ -24,7 +24,7 @@ class Jets:
     Args:
         p: px, py, pz, energy `[4, N, 2]`.
         tau: N-subjettiness for N = 1, 2, 3 `[3, N, 2]`.
-        constituents: of either jet: (px, py, pz, E) records `[N, var]`.
+        constituents: of the first and of the second jet: records (px, py, pz, E) `[N, var]`.
     """
 
     p: Array
@@ -40,7 +40,7 @@ def find(objects: Array, starts: NDArray[np.int64], pt_min: float) -> Jets:
 
     Args:
         objects: transverse momentum, η, φ `[objects, 3]`.
-        starts: where each event's objects begin `[events + 1]`.
+        starts: the first object of each event `[events + 1]`.
         pt_min: in GeV.
     """
     pt, eta, phi = objects.T
@@ -66,7 +66,7 @@ def find(objects: Array, starts: NDArray[np.int64], pt_min: float) -> Jets:
 
 
 def _subjettiness(constituents: ak.Array) -> Array:
-    """τ1, τ2, τ3 `[3, N]` of one jet an event."""
+    """τ1, τ2, τ3 `[3, N]` of one jet of each event."""
     cluster = fastjet.ClusterSequence(constituents, ANTI_KT)
     return ak.to_numpy(cluster.njettiness(njets=[1, 2, 3], R0=RADIUS, **NSUBJETTINESS)).T.astype(float)
 
@@ -77,7 +77,7 @@ def number(constituents: tuple[ak.Array, ak.Array]) -> NDArray[np.int64]:
 
 
 def leading(constituents: tuple[ak.Array, ak.Array], most: int) -> NDArray[np.float64]:
-    """The leading constituents of both jets `[N, 2, most, 3]`: pt [GeV], η, φ; zeros where a jet has fewer."""
+    """The leading constituents of both jets `[N, 2, most, 3]`: pt [GeV], η, φ; zeros if a jet has fewer."""
     table = np.zeros((len(constituents[0]), 2, most, 3))
     for jet, found in enumerate(constituents):
         pt = np.hypot(found.px, found.py)

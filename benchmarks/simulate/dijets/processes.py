@@ -1,4 +1,4 @@
-"""What Pythia is told: QCD dijets, two alternative simulations, and resonances W' → XY with two or three prongs.
+"""Settings of Pythia for QCD dijets, two alternative simulations, and resonances W' → XY with two or three prongs.
 
 Pythia 8.3 (arXiv:2203.11601) at 13 TeV without multiparton interactions, as in the LHC Olympics (arXiv:2101.08320).
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sideband.infer.errors import BadInput
 
 BEAMS = 13.0  # TeV
-# Pythia's own check of each event costs a tenth of the time; its main part is done on whole batches, in `source`.
+# Pythia's own check of each event takes a tenth of the time; `source` makes the main part of it on whole batches.
 COMMON = (
     "Print:quiet = on",
     "Check:event = off",
@@ -19,9 +19,9 @@ COMMON = (
     "PartonLevel:MPI = off",
 )
 
-# For a leading jet above 1.2 TeV, and in proportion above other cuts: hard partons from 950 GeV on; the shower is
-# looked at when it has come down to 100 GeV, and left if no R = 1 cone of partons holds 1080 GeV. Of the events that
-# pass the cut this loses 12 in 1,012 as measured, with the widest jets; without it half of all would be made in vain.
+# For a leading jet above 1.2 TeV, and scaled for other cuts: hard partons from 950 GeV on; once the shower has come
+# down to 100 GeV, the event is dropped if no R = 1 cone of partons has 1080 GeV. This loses 12 of 1,012 events that
+# would pass the cut (measured), those with the widest jets; without it half of all events would be made in vain.
 PT_MIN = 1.2  # TeV
 HARDEST, LOOK, CONE = 950 / 1200, 100 / 1200, 1080 / 1200
 
@@ -29,20 +29,20 @@ SIMULATIONS = {
     "alphas": ("softer final-state showers (alphaS 0.118 for 0.1365)", "TimeShower:alphaSvalue = 0.118", 6e-3),
     "vincia": ("Vincia's antenna showers", "PartonShowers:model = 2", 60e-3),
 }
-LEAST_DAUGHTER = 0.02  # TeV: below, the decay to every quark but the top is no longer open
+LEAST_DAUGHTER = 0.02  # TeV: below, decays to some of the quarks lighter than the top are closed
 
 
 @dataclass(frozen=True)
 class Process:
-    """One kind of event.
+    """A kind of event.
 
     Args:
         what: in words, for the file's attributes.
         settings: lines for Pythia, without seed and beams.
-        pt_min: the least transverse momentum of the leading jet [TeV].
+        pt_min: the smallest transverse momentum of the leading jet [TeV].
         label: 1 for signal, 0 for background.
-        vetoed: whether events that cannot pass the cut are dropped before their shower is finished.
-        cost: CPU seconds an event, roughly, for the first estimate of the time left.
+        vetoed: whether events that cannot pass the cut are dropped before their shower is complete.
+        cost: rough CPU seconds per event, for the first estimate of the time left.
     """
 
     what: str
@@ -59,7 +59,7 @@ def qcd(pt_min: float = PT_MIN) -> Process:
 
 
 def simulation(shower: str = "alphas", pt_min: float = PT_MIN) -> Process:
-    """QCD dijets as another simulation makes them: one of `SIMULATIONS`."""
+    """QCD dijets from another simulation, one of `SIMULATIONS`."""
     what, line, cost = SIMULATIONS[shower]
     return _background(f"QCD dijets, alternative simulation: {what}", pt_min, line, cost=cost)
 
@@ -83,17 +83,17 @@ def signal(
     """A resonance W' → XY whose daughters decay to quarks (and, with three prongs, a gluon).
 
     With two prongs it is Pythia's own W' → WZ with the masses of W and Z moved, so that decay angles follow its matrix
-    elements, as in the LHC Olympics; with three, X and Y are new scalars that decay flat in phase space to q q̄ g.
+    elements, as in the LHC Olympics; with three, X and Y are new scalars that decay to q q̄ g, flat in phase space.
 
     Args:
         mass: of the resonance [TeV].
         daughters: masses of X and Y [TeV].
-        width: of the resonance [TeV]; a hundredth of its mass where None.
+        width: of the resonance [TeV]; None for a hundredth of its mass.
         prongs: 2 or 3.
-        pt_min: least transverse momentum of the leading jet [TeV].
+        pt_min: smallest transverse momentum of the leading jet [TeV].
 
     Raises:
-        BadInput: masses that cannot decay, a width that is none, or a cut above all there is to cut.
+        BadInput: the decay is impossible, the width is out of range, or the cut leaves no events.
     """
     width = mass / 100 if width is None else width
     x, y = daughters
@@ -117,12 +117,12 @@ def signal(
     resonance = (f"34:m0 = {1000 * mass:g}", f"34:mWidth = {1000 * width:g}", "34:doForceWidth = on")
     kind = {2: _two_prong, 3: _three_prong}[prongs]
     settings = ("NewGaugeBoson:ffbar2Wprime = on", *resonance, *kind(1000 * x, 1000 * y))
-    said = f"{name}, {prongs} prongs a jet, width {1000 * width:g} GeV"
-    return Process(said, settings, pt_min, 1, False, 2.5e-3)
+    what = f"{name}, {prongs} prongs a jet, width {1000 * width:g} GeV"
+    return Process(what, settings, pt_min, 1, False, 2.5e-3)
 
 
 def _two_prong(x: float, y: float) -> tuple[str, ...]:
-    """W' → WZ with other masses [GeV]; decays to light quarks and b."""
+    """W' → WZ with other masses [GeV], which decay to light quarks and b."""
     moved = [
         (f"{pid}:m0 = {m:g}", f"{pid}:mMin = {0.2 * m:g}", f"{pid}:mMax = {2 * m:g}") for pid, m in ((24, x), (23, y))
     ]
@@ -132,7 +132,7 @@ def _two_prong(x: float, y: float) -> tuple[str, ...]:
 
 
 def _three_prong(x: float, y: float) -> tuple[str, ...]:
-    """W' → two new scalars [GeV], each to a quark pair and a gluon."""
+    """W' → two new scalars [GeV], which decay to a quark pair and a gluon."""
     new = "9000001:new = X0 void 1 0 0", "9000002:new = Y+ Y- 1 3 0"
     lines = [f"{head} {m:g} {0.002 * m:g} {0.96 * m:g} {1.04 * m:g} 0." for head, m in zip(new, (x, y), strict=True)]
     for pid in (9000001, 9000002):

@@ -1,4 +1,4 @@
-"""Many chunks on many cores, resumed after a kill, joined into files in our layout."""
+"""Chunks of events made on many cores, resumed after a kill, and joined into files in our layout."""
 
 import functools
 import hashlib
@@ -30,14 +30,14 @@ from sideband.infer import events, provenance
 from sideband.infer.errors import BadInput
 from sideband.infer.process import SIGNALS
 
-PRINT_SECONDS = 30.0  # between lines where there is no terminal
+PRINT_SECONDS = 30.0  # between lines of progress without a terminal
 MADE_WITH = ("pythia8mc", "fastjet", "numba", "awkward", "numpy")
 PHYSICS = ("processes.py", "source.py", "detector.py", "jets.py", "chunk.py")
 
 
 @functools.cache
 def physics() -> str:
-    """A digest of the code and the libraries that events come out of, as they are when the first of them is made."""
+    """A digest of the code and the libraries that make the events, taken once for each process."""
     folder = Path(__file__).parent
     versions = [metadata.version(name) for name in MADE_WITH]
     code = [(folder / name).read_text() for name in PHYSICS]
@@ -46,14 +46,14 @@ def physics() -> str:
 
 @dataclass(frozen=True)
 class Order:
-    """One file of events to make.
+    """A file of events to make.
 
     Args:
         process: what to make.
-        events: how many that pass the selection.
+        events: how many, after the selection.
         out: the file.
-        seed: equal seeds give equal events, whatever the number of workers; more events begin with the same ones.
-        constituents: leading constituents of each jet to keep.
+        seed: equal seeds give equal events for any number of workers, and a larger file begins with the same ones.
+        constituents: how many leading constituents of each jet to keep.
     """
 
     process: Process
@@ -63,10 +63,10 @@ class Order:
     constituents: int = 0
 
     def identity(self) -> str:
-        """A digest of everything that the events are a function of, their number apart."""
+        """A digest of everything that determines the events, except for their number."""
         one = self.process
-        said = [*one.settings, one.pt_min, one.vetoed, one.label, self.seed, self.constituents, chunk.SIZE, physics()]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+        inputs = [*one.settings, one.pt_min, one.vetoed, one.label, self.seed, self.constituents, chunk.SIZE, physics()]
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
     @property
     def chunks(self) -> Path:
@@ -74,11 +74,11 @@ class Order:
         return self.out.with_name(f".{self.out.name}.{self.identity()}")
 
     def sizes(self) -> list[int]:
-        """Events of each chunk."""
+        """The number of events in each chunk."""
         return [self.size(index) for index in range(-(-self.events // chunk.SIZE))]
 
     def size(self, index: int) -> int:
-        """Events of a chunk."""
+        """The number of events in a chunk."""
         return min(chunk.SIZE, self.events - index * chunk.SIZE)
 
     def path(self, index: int) -> Path:
@@ -87,20 +87,20 @@ class Order:
 
 
 def produce(orders: Sequence[Order], cores: int | None = None) -> None:
-    """Make files of events; what earlier runs finished of them is kept.
+    """Make files of events; chunks from earlier runs are kept.
 
     Args:
         orders: the files.
-        cores: worker processes; one a core where None.
+        cores: number of worker processes; None for one per core.
 
     Raises:
-        BadInput: nothing passes the cut, a file of something else is in the way, or the disk is full.
+        BadInput: nothing passes the cut, another file is in the way, or the disk is full.
     """
     for order in orders:
         events.check_output(order.out)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for order in orders:
-            held.enter_context(events.sole_writer(order.chunks))
+            locks.enter_context(events.sole_writer(order.chunks))
         wanted = [order for order in orders if not _there(order)]
         _fill(wanted, cores or provenance.cores())
         for order in wanted:
@@ -109,13 +109,13 @@ def produce(orders: Sequence[Order], cores: int | None = None) -> None:
 
 
 def _there(order: Order) -> bool:
-    """Whether the file is there already; another one of its name is an error."""
+    """Whether the file is there already; another file of that name is an error."""
     if not order.out.exists():
         return False
     with events.opened(order.out) as file:
         mass = events.item(file, "m_jj")
-        held = mass.shape if isinstance(mass, h5py.Dataset) else None
-        same = events.attribute(file, "identity") == order.identity() and held == (order.events,)
+        shape = mass.shape if isinstance(mass, h5py.Dataset) else None
+        same = events.attribute(file, "identity") == order.identity() and shape == (order.events,)
     if not same:
         raise BadInput(f"{order.out}: is there, and holds other events; remove it or choose another --out")
     print(f"{order.out}: there already")
@@ -123,11 +123,11 @@ def _there(order: Order) -> bool:
 
 
 def _fill(orders: Sequence[Order], workers: int) -> None:
-    """Make the chunks that are missing."""
+    """Make the missing chunks."""
     jobs = [(order, index) for order in orders for index in range(len(order.sizes())) if not order.path(index).exists()]
     if not jobs:
         return
-    jobs.sort(key=lambda job: -job[0].process.cost)  # so that no slow chunk is left for the end
+    jobs.sort(key=lambda job: -job[0].process.cost)  # so that no slow chunk comes last
     watch = Watch(orders, jobs, workers)
     spawn = get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=_start_worker)
@@ -138,11 +138,11 @@ def _fill(orders: Sequence[Order], workers: int) -> None:
                 watch.finished(running[done], done.result())
     except BrokenProcessPool as error:
         raise BadInput(
-            "a worker was killed, for want of memory most likely; what was finished is kept, run the same command "
+            "a worker was killed, most likely for lack of memory; what was finished is kept, run the same command "
             "again with fewer --cores"
         ) from error
     except BaseException:
-        for worker in active_children():  # chunks appear whole or not at all, so nothing but time is lost
+        for worker in active_children():  # chunks appear whole or not at all, so only time is lost
             worker.kill()
         raise
     finally:
@@ -150,7 +150,7 @@ def _fill(orders: Sequence[Order], workers: int) -> None:
 
 
 def _start_worker() -> None:
-    """Leave signals to the parent, end when it does, and keep FastJet's greeting off the terminal."""
+    """Leave signals to the parent, end with it, and keep FastJet's banner off the terminal."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -165,7 +165,7 @@ def _end_with_parent() -> None:
 
 
 def _work(order: Order, index: int, path: Path) -> float:
-    """Make and keep one chunk; returns the CPU seconds it took."""
+    """Make one chunk and write it; returns the CPU seconds it took."""
     start = time.process_time()
     made = chunk.make(order.process, order.seed, index, order.size(index), order.constituents)
     with events.new_file(path) as file:
@@ -199,7 +199,7 @@ def _lay_out(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
 
 
 def _description(order: Order, tallies: list[dict[str, Any]]) -> dict[str, Any]:
-    """The file's attributes."""
+    """The attributes of the file."""
     process = order.process
     made, selected = (np.array([tally[name] for tally in tallies], float) for name in ("made", "selected"))
     sigma, error = np.array([tally["cross_section"] for tally in tallies]).T
@@ -216,7 +216,7 @@ def _description(order: Order, tallies: list[dict[str, Any]]) -> dict[str, Any]:
         "seed": order.seed,
         "cross_section_pb": total * efficiency,
         "cross_section_error_pb": total * efficiency * spread,
-        "cross_section_of": f"what passes the selection, in pp at {BEAMS:g} TeV, leading order",
+        "cross_section_of": f"events that pass the selection, in pp at {BEAMS:g} TeV, leading order",
         "selected_of_generated": efficiency,
         "identity": order.identity(),
         "code": provenance.code(),
@@ -224,7 +224,7 @@ def _description(order: Order, tallies: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class Watch:
-    """Events done, events a second and time left: a bar on a terminal, a line now and then elsewhere."""
+    """Progress: a bar on a terminal, elsewhere a line every now and then."""
 
     def __init__(self, orders: Sequence[Order], jobs: Sequence[tuple[Order, int]], workers: int) -> None:
         self.workers, self.total = workers, sum(order.events for order in orders)
@@ -248,7 +248,7 @@ class Watch:
         self.bar.stop()
 
     def finished(self, order: Order, seconds: float) -> None:
-        """Count a chunk that took some CPU seconds."""
+        """Count a finished chunk, which took so many CPU seconds."""
         self.seconds[order].append(seconds / self.left[order].pop(0))
         done = self.total - sum(map(sum, self.left.values()))
         now = time.monotonic()
@@ -260,6 +260,6 @@ class Watch:
             self.printed = now
 
     def seconds_left(self) -> float:
-        """Of all workers together: each file's events at the cost its chunks had so far."""
+        """The time left for all workers together, from what the chunks of each file have cost so far."""
         costs = {order: float(np.mean(took)) if took else order.process.cost for order, took in self.seconds.items()}
         return sum(sum(left) * costs[order] for order, left in self.left.items()) / self.workers

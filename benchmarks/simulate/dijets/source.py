@@ -1,4 +1,4 @@
-"""Pythia as a source of stable particles; the only file that talks to it."""
+"""Pythia as a source of stable particles; no other file uses it."""
 
 import functools
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from sideband.benchmarks.simulate.dijets.processes import BEAMS, COMMON, CONE, L
 from sideband.infer.errors import BadInput
 
 COLLISION = {"px": 0.0, "py": 0.0, "pz": 0.0, "e": 1000 * BEAMS}
-LOST = 1.0  # GeV of 13,000
+LOST = 1.0  # GeV of momentum that an event may lack, of 13,000
 
 Particles = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 class Veto(pythia8mc.UserHooks):  # type: ignore[misc]
-    """Drops events half-way through their shower that cannot pass the cut; see `processes`."""
+    """Drops events that cannot pass the cut half-way through their shower; see `processes`."""
 
     def __init__(self, pt_min: float) -> None:
         super().__init__()
@@ -32,14 +32,14 @@ class Veto(pythia8mc.UserHooks):  # type: ignore[misc]
         return self.look
 
     def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: D102, N802
-        if position > 4:  # after the showers: too late to save anything
+        if position > 4:  # after the showers, too late to save time
             return False
         partons = (event[index] for index in range(3, event.size()))
         return hardest_cone([(one.px(), one.py(), one.pz()) for one in partons if one.isFinal()]) < self.least
 
 
 def hardest_cone(momenta: Sequence[tuple[float, float, float]]) -> float:
-    """The larger transverse momentum of the R = 1 cones about the two hardest of some momenta (px, py, pz)."""
+    """The largest transverse momentum in R = 1 cones around the two hardest of the momenta (px, py, pz)."""
     p = np.array(momenta)
     pt = np.hypot(p[:, 0], p[:, 1])
     eta = np.arcsinh(p[:, 2] / np.maximum(pt, 1e-6))
@@ -54,7 +54,7 @@ def hardest_cone(momenta: Sequence[tuple[float, float, float]]) -> float:
 
 @functools.cache
 def _defaults() -> pythia8mc.Pythia:
-    """Pythia's settings and particles as it comes; reading them takes a quarter of a start, so it is done once."""
+    """Pythia's default settings and particles, read once: that takes a quarter of the start-up time."""
     return pythia8mc.Pythia("", False)
 
 
@@ -77,17 +77,17 @@ class Source:
             if not self.pythia.readString(line):
                 raise RuntimeError(f"Pythia does not know '{line}'")
         if process.vetoed:
-            self.veto = Veto(process.pt_min)  # kept here: Pythia does not keep it alive
+            self.veto = Veto(process.pt_min)  # Pythia does not keep a reference
             self.pythia.setUserHooksPtr(self.veto)
         if not self.pythia.init():
             raise BadInput(f"{process.what}: Pythia finds no phase space for it; lower --pt-min or the masses")
 
     def particles(self, events: int) -> Particles:
-        """The stable particles of the next events: where each event's begin, PDG codes, and (px, py, pz, E) [GeV]."""
+        """Stable particles of the next events: the first one of each event, PDG codes, and (px, py, pz, E) [GeV]."""
         particles = self.pythia.nextBatch(events).prt
         momentum = particles.p[particles.status > 0]
         lost = np.sqrt(sum((ak.sum(momentum[name], axis=1) - sought) ** 2 for name, sought in COLLISION.items()))
-        whole = ak.to_numpy(lost < LOST)  # false where NaN, too
+        whole = ak.to_numpy(lost < LOST)  # also false for NaN
         final = (particles.status > 0)[whole]
         number = ak.to_numpy(ak.sum(final, axis=1))
         self.made += len(number)
@@ -96,6 +96,6 @@ class Source:
         return np.concatenate([[0], np.cumsum(number)]), ids, p
 
     def cross_section(self) -> tuple[float, float]:
-        """Of the events that come out of here, the vetoed ones left out, with its error [pb]."""
+        """The cross section of the events, without vetoed ones, and its error [pb]."""
         info = self.pythia.infoPython()
         return 1e9 * info.sigmaGen(), 1e9 * info.sigmaErr()

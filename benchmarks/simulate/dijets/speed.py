@@ -1,7 +1,7 @@
-"""How fast events are made, and whether memory stays flat: `python -m benchmarks.generate.speed`.
+"""Measure how fast events are made and whether memory stays flat: `python -m benchmarks.simulate.dijets.speed`.
 
-Prints, per kind, events that pass the selection per CPU second of one process, over chunks as the generator makes
-them (start of Pythia included), and the process's resident memory after the first and after the last chunk.
+For each kind it prints the selected events per CPU second of one process, over chunks as the generator makes them
+(including the start of Pythia), and the resident memory after the first and the last chunk.
 """
 
 import resource
@@ -17,7 +17,7 @@ from sideband.infer.errors import guarded
 
 
 def resident_mib() -> float:
-    """Resident memory of this process [MiB]; where the system does not tell it, the peak."""
+    """Resident memory of this process [MiB]; the peak on systems that do not report it."""
     try:
         with open("/proc/self/statm") as handle:
             return int(handle.read().split()[1]) * resource.getpagesize() / 2**20
@@ -27,7 +27,7 @@ def resident_mib() -> float:
 
 def main() -> None:
     """Time each kind of event."""
-    parser = Parser(prog="python -m benchmarks.generate.speed", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.simulate.dijets.speed", description=__doc__)
     parser.add_argument("--chunks", type=whole(), default=5, help="chunks of 2,000 events a kind (default 5)")
     arguments = parser.parse_args()
     kinds = {

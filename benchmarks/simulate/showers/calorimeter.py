@@ -1,4 +1,4 @@
-"""The calorimeter's materials, and the constants of showers in them by the formulas of hep-ex/0001020."""
+"""The materials of the calorimeter, and the constants of their showers by the formulas of hep-ex/0001020."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ class Material:
 
     @property
     def critical_energy(self) -> float:
-        """Of electrons, MeV."""
+        """Critical energy of electrons, MeV."""
         return 2.66 * (self.radiation_length * self.z / self.a) ** 1.1
 
 
 @dataclass(frozen=True)
 class Calorimeter:
-    """Plates of an absorber and gaps of an active material [cm], and the constants of the two as one medium."""
+    """Plates of an absorber and gaps of an active material [cm], with the constants of both as one medium."""
 
     absorber: Material
     active: Material
@@ -41,13 +41,13 @@ class Calorimeter:
 
     @property
     def density(self) -> float:
-        """Of both, g/cm³."""
+        """Mean density, g/cm³."""
         mass = self.absorber.density * self.plate + self.active.density * self.gap
         return mass / (self.plate + self.gap)
 
     @property
     def radiation_length(self) -> float:
-        """X0, cm."""
+        """Radiation length X0, cm."""
         return 1 / sum(weight / one.radiation_length for one, weight in self._weights()) / self.density
 
     @property
@@ -56,27 +56,27 @@ class Calorimeter:
 
     @property
     def critical_energy(self) -> float:
-        """Of electrons, MeV."""
+        """Critical energy of electrons, MeV."""
         return self.radiation_length * self.density * self._critical_per_length
 
     @property
     def moliere_radius(self) -> float:
-        """R_M, cm."""
+        """Molière radius R_M, cm."""
         return SCALE / self._critical_per_length / self.density
 
     @property
     def sampling_frequency(self) -> float:
-        """F_S: how often a radiation length is sampled."""
+        """F_S: samplings per radiation length."""
         return self.radiation_length / (self.plate + self.gap)
 
     @property
     def electron_response(self) -> float:
-        """ê = e/mip: signal of an electron over that of a minimum ionising particle that leaves as much energy."""
+        """ê = e/mip: the signal of an electron over that of a minimum ionising particle of equal deposited energy."""
         return 1 / (1 + 0.007 * (self.absorber.z - self.active.z))
 
     @property
     def sampling_fraction(self) -> float:
-        """Share of a shower's energy that is seen: that of a minimum ionising particle, times ê."""
+        """Visible share of a shower's energy: that of a minimum ionising particle, times ê."""
         plate, gap = (
             one.ionisation * one.density * length
             for one, length in ((self.absorber, self.plate), (self.active, self.gap))
@@ -86,4 +86,4 @@ class Calorimeter:
 
 LEAD = Material(z=82, a=207.2, density=11.35, radiation_length=6.37, ionisation=1.122)
 ARGON = Material(z=18, a=39.95, density=1.39, radiation_length=19.55, ionisation=1.508)
-CALORIMETER = Calorimeter(LEAD, ARGON, plate=0.2, gap=0.4)  # sees 17.1 % of a shower's energy
+CALORIMETER = Calorimeter(LEAD, ARGON, plate=0.2, gap=0.4)  # 17.1 % of a shower's energy is visible

@@ -1,4 +1,4 @@
-"""A long-lived particle χ that flies along z and decays to two photons, before or inside the calorimeter.
+"""Decays of a long-lived particle χ, which flies along z, to two photons before or inside the calorimeter.
 
 The signal of arXiv:2312.11618: χ of 50 GeV, made at z = 0, with the front face of the calorimeter at 1.00 m.
 """
@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 LIGHT = 0.299792458  # speed, m/ns
 
-# What arXiv:2312.11618 studies: masses [GeV], depths [m], lifetimes [ns].
+# The samples of arXiv:2312.11618: masses [GeV], depths [m], lifetimes [ns].
 MASSES = (5, 0.5, 0.05, 0.005)
 DEPTHS = (0.33, 0.66, 1.00, 1.04, 1.08, 1.16, 1.24, 1.32, 1.40, 1.44)
 LIFETIMES = (0.01, 0.1, 1.0)
@@ -30,12 +30,12 @@ class Decay:
 
     Args:
         mass: of χ, GeV.
-        depth: where it decays, m from where it was made; or
-        lifetime: proper, ns.
+        depth: distance from its origin to its decay, m; or
+        lifetime: its proper lifetime, ns.
         energy: of χ, GeV.
 
     Raises:
-        BadInput: a mass, depth or lifetime that cannot be, or not exactly one of depth and lifetime.
+        BadInput: a mass, depth or lifetime is impossible, or not exactly one of depth and lifetime is given.
     """
 
     mass: float
@@ -58,16 +58,16 @@ class Decay:
 
     @property
     def name(self) -> str:
-        """As in "5 GeV, 1.04 m" or "5 GeV, 0.1 ns"."""
+        """For example "5 GeV, 1.04 m" or "5 GeV, 0.1 ns"."""
         return f"{self.mass:g} GeV, " + (f"{self.lifetime:g} ns" if self.depth is None else f"{self.depth:.2f} m")
 
     @property
     def momentum(self) -> float:
-        """Of χ, GeV."""
+        """Momentum of χ, GeV."""
         return math.sqrt((self.energy - self.mass) * (self.energy + self.mass))
 
     def depths(self, count: int, random: np.random.Generator) -> Array:
-        """Where χ decay `[N]`, m from where they were made."""
+        """Distances from origin to decay `[N]`, m."""
         if self.lifetime is None:
             return np.full(count, self.depth)
         length = self.momentum / self.mass * LIGHT * self.lifetime
@@ -85,12 +85,12 @@ def daughters(decay: Decay, count: int, random: np.random.Generator) -> Array:
 
 
 def decays(decay: Decay, count: int, seed: int) -> Showers:
-    """Simulate the showers of both photons together; the incident energy is that of χ.
+    """Simulate both photons of each decay as one shower; the incident energy is that of χ.
 
     Args:
-        decay: which.
-        count: how many.
-        seed: equal seeds give equal showers, and more showers begin with the same ones.
+        decay: mass of χ, and where it decays.
+        count: number of decays.
+        seed: equal seeds give equal showers, and a larger sample begins with the same ones.
 
     Raises:
         BadInput: numba is not installed.

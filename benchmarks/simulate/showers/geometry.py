@@ -18,7 +18,9 @@ HALF_WIDTH = 240.0  # mm
 BOUNDARIES = (0.0, 90.0, 437.0, 480.0)  # of the layers, mm behind the front face
 FACE, END = 1.00, 1.48  # front and back, m from where particles are made
 
-THRESHOLD = 0.01  # MeV: a voxel that holds less reads zero
+THRESHOLD = 0.01  # MeV: a voxel with less energy reads zero
+
+UNITS = {"energy": "GeV", "showers": "MeV", "lost": "MeV"}  # of the columns of an events file
 
 layer_of: NDArray[np.int64] = np.repeat(np.arange(len(LAYERS)), SIZES)
 

@@ -1,9 +1,9 @@
 """Electromagnetic showers by the parametrisation of Grindhammer and Peters (hep-ex/0001020), in CaloGAN's calorimeter.
 
-80 times 2 mm of lead and 4 mm of liquid argon, taken as one medium: a Gamma profile along the shower with correlated
-fluctuations, a core and a tail across it, sampling fluctuations, and spots that carry the energy. No particles that
-turn back, and no fluctuation of the lateral profile beyond that of the spots. Lengths along a shower are in radiation
-lengths X0 and across it in Molière radii.
+The calorimeter, 80 times 2 mm of lead and 4 mm of liquid argon, is treated as one medium. A shower has a Gamma profile
+along its axis with correlated fluctuations, a core and a tail across it, sampling fluctuations, and spots that carry
+the energy. No particles turn back, and only the spots make the lateral profile fluctuate.
+Lengths along a shower are in radiation lengths X0, and across it in Molière radii.
 """
 
 from collections.abc import Callable
@@ -24,12 +24,12 @@ Array = NDArray[np.float64]
 
 SAMPLING_TERM = 0.11  # c of σ(E)/E = c/√E [GeV], of sampling and spots: the default of Geant4's GFlash
 
-# The paper's N spots of a step have equal energies, so voxels with few of them would hold multiples of 2 MeV. Twice as
-# many, of exponential energies, let any part of the shower fluctuate by the same amount, and hold any energy.
+# In the paper the N spots of a step have equal energies, so a voxel with few of them would have a multiple of 2 MeV.
+# Twice as many spots of exponential energies give the same fluctuations, and any energy.
 SPLIT = 2
 
-# Spots lie evenly within a step. In steps of X0/2 the layers' mean shares then are right to 4e-4 (of 1 X0: 1.6e-3).
-# What a shower leaves beyond 40 X0, 4e-5 of a 100 GeV photon's energy, counts as in the last step.
+# Spots are uniform within a step. With steps of X0/2 the mean shares of the layers are right to 4e-4 (with 1 X0:
+# 1.6e-3). Energy beyond 40 X0, 4e-5 of that of a 100 GeV photon, counts for the last step.
 STEP, STEPS = 0.5, 80
 
 
@@ -39,7 +39,7 @@ class Showers:
 
     Args:
         energy: incident energy `[N]`, GeV.
-        voxels: visible energy, that in liquid argon, `[N, 504]`, MeV.
+        voxels: visible energy, which is that in liquid argon, `[N, 504]`, MeV.
         lost: visible energy outside of the cube `[N]`, MeV.
     """
 
@@ -55,7 +55,7 @@ class Showers:
 
 
 def mean_logs(energy: Array) -> tuple[Array, Array]:
-    """Mean ln T and ln a of showers of `energy [P]` GeV: their maximum [X0] and the shape of their Gamma profile."""
+    """Mean ln T and ln a of showers of `energy [P]` GeV: depth of the maximum [X0] and shape of the Gamma profile."""
     medium, log_y = CALORIMETER, _log_y(energy)
     top = log_y - 0.812 - 0.55 / medium.sampling_frequency - 0.69 * (1 - medium.electron_response)
     shape = 0.81 + (0.458 + 2.26 / medium.z) * log_y - 0.476 / medium.sampling_frequency
@@ -66,7 +66,7 @@ def profiles(random: np.random.Generator, energy: Array) -> tuple[Array, Array]:
     """T and a of single showers of `energy [P]` GeV: log-normal, correlated, kept in bounds as in Geant4's GFlash."""
     log_y = _log_y(energy)
     mean_t, mean_a = mean_logs(energy)
-    # The bounds matter below 1 GeV, where the formulas leave the energies they were made for.
+    # The bounds matter below 1 GeV, where the formulas are extrapolated.
     spread_t, spread_a = 1 / np.maximum(-2.5 + 1.25 * log_y, 2), 1 / np.maximum(-0.82 + 0.79 * log_y, 2)
     correlation = 0.784 - 0.023 * log_y
     common = np.sqrt((1 + correlation) / 2) * random.standard_normal(len(energy))
@@ -94,8 +94,8 @@ def shower(
 ) -> tuple[Array, Array]:
     """Simulate photons; several of them may share an event.
 
-    They start anywhere; one from outside first meets the medium, wide without end in x and y, in the plane of the front
-    or the back face, and leaves nothing where it never does.
+    They start anywhere. Those from outside enter the medium, which is infinite in x and y, through the plane of the
+    front or the back face; photons that never do leave no energy.
 
     Args:
         random: source of all random numbers.
@@ -119,7 +119,7 @@ def shower(
     x0 = 10 * medium.radiation_length
     enters, way = _entrance(start[:, 2], direction[:, 2])
     event, direction, energy = event[enters], direction[enters], energy[enters]
-    way = way[enters] + x0 * 9 / 7 * random.standard_exponential(len(energy))  # to where it becomes a pair
+    way = way[enters] + x0 * 9 / 7 * random.standard_exponential(len(energy))  # up to the conversion to a pair
     top, shape = profiles(random, energy)
     part = _in_steps(shape, (shape - 1) / top)
     gain = SAMPLING_TERM**2  # GeV
@@ -146,9 +146,9 @@ def photons(count: int, seed: int, purpose: str = "photons", low: float = 1.0, h
     """Photons of uniform energy along +z, at the centre of the front face.
 
     Args:
-        count: how many.
-        seed, purpose: equal ones give equal showers, and more showers begin with the same ones.
-        low, high: of the energy, GeV; they may be equal.
+        count: number of photons.
+        seed, purpose: equal ones give equal showers, and a larger sample begins with the same ones.
+        low, high: range of the energy, GeV; they may be equal.
 
     Raises:
         BadInput: numba is not installed.
@@ -168,7 +168,7 @@ def in_blocks(
     """Showers of `count` events from whole blocks of 1,000 (energy, voxels, lost), each with its own generator.
 
     Raises:
-        BadInput: too many for the memory.
+        BadInput: there are too many for the memory.
     """
     check_memory(count, f"{count:,} showers")
     made = Showers(np.empty(count, np.float32), np.empty((count, VOXELS), np.float32), np.empty(count, np.float32))
@@ -181,7 +181,7 @@ def in_blocks(
 
 
 def check_memory(count: int, what: str) -> None:
-    """Refuse more showers than the memory holds, before any is made; raises `BadInput`."""
+    """Refuse more showers than fit into the memory before any is made; raises `BadInput`."""
     events.check_memory(4 * count * (VOXELS + 2), what, "choose fewer")
 
 
@@ -190,7 +190,7 @@ def _log_y(energy: Array) -> Array:
 
 
 def _entrance(z: Array, along: Array) -> tuple[NDArray[np.bool_], Array]:
-    """Which photons meet the medium, and the way until there [mm], from their z and its change along them."""
+    """Which photons enter the medium, and after which distance [mm], from their z and its change along the way."""
     back = BOUNDARIES[-1]
     face = np.where(z < 0, 0.0, np.where(z > back, back, z))
     ahead = (z == face) | ((face - z) * along > 0)
@@ -198,8 +198,8 @@ def _entrance(z: Array, along: Array) -> tuple[NDArray[np.bool_], Array]:
 
 
 def _in_steps(shape: Array, rate: Array) -> Array:
-    """Share of a Gamma profile in each step `[P, STEPS]`; the last one goes on to infinity."""
+    """Share of a Gamma profile in each step `[P, STEPS]`; the last step is infinite."""
     edges = STEP * np.arange(STEPS + 1.0)
     edges[-1] = np.inf
-    # Where the profile has ended, rounding alone decides on the sign of a difference.
+    # Beyond the end of the profile, rounding alone decides the sign of a difference.
     return np.maximum(np.diff(gammainc(shape[:, None], rate[:, None] * edges)), 0.0)

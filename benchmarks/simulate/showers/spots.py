@@ -1,4 +1,4 @@
-"""The inner loop of the simulation: spots of energy along a shower's axis, each into the voxel it falls in."""
+"""The inner loop of the simulation: spots of energy along the axis of a shower, added to voxels."""
 
 import math
 from typing import Any
@@ -14,14 +14,14 @@ Array = NDArray[np.float64]
 
 @numba.njit(cache=True)
 def voxel(x: float, y: float, z: float) -> int:
-    """Index of the voxel that holds a point [mm from the centre of the front face]; -1 outside of the cube."""
+    """Index of the voxel around a point [mm from the centre of the front face]; -1 outside of the cube."""
     if not (abs(x) < HALF_WIDTH and abs(y) < HALF_WIDTH and BOUNDARIES[0] <= z < BOUNDARIES[3]):
         return -1
     layer = 0 if z < BOUNDARIES[1] else 1 if z < BOUNDARIES[2] else 2
     nx, ny = LAYERS[layer]
     column = int((x + HALF_WIDTH) / (2 * HALF_WIDTH) * nx)
     row = int((y + HALF_WIDTH) / (2 * HALF_WIDTH) * ny)
-    # A sum rounded up to the far edge belongs to the last cell.
+    # A position rounded up to the far edge belongs to the last cell.
     return STARTS[layer] + min(column, nx - 1) * ny + min(row, ny - 1)
 
 
@@ -40,22 +40,22 @@ def deposit(
     voxels: Array,
     lost: Array,
 ) -> None:
-    """Add the spots of showers to their events' voxels, or to what is lost where they fall outside.
+    """Add the spots of showers to the voxels of their events, or to `lost` if they fall outside.
 
     Args:
         random: a `numpy.random.Generator`.
         event: the event of each shower `[P]`; several showers may share one.
-        start: where each shower begins `[P, 3]`, mm from the centre of the front face.
+        start: the beginning of each shower `[P, 3]`, mm from the centre of the front face.
         direction: unit vectors along the showers `[P, 3]`.
         length: of a step along the axis, mm.
-        spots, energy: number of spots in each step, and what they hold together `[P, steps]`.
+        spots, energy: number of spots in each step, and their total energy `[P, steps]`.
         core, tail: radii of the two parts of the lateral profile, mm; share: of the core, all `[P, steps]`.
-        voxels: `[events, 504]`, added to; lost: `[events]`, added to. In the unit of `energy`.
+        voxels, lost: results `[events, 504]` and `[events]`, added to in place, in the unit of `energy`.
     """
     shares = np.empty(spots.max() if spots.size else 0)
     for i in range(len(event)):
         dx, dy, dz = direction[i]
-        # Two unit vectors across (Duff et al., JCGT 6 (2017) 1): no direction is special to them.
+        # Two orthogonal unit vectors (Duff et al., JCGT 6 (2017) 1), stable for all directions.
         sign = math.copysign(1.0, dz)
         a = -1.0 / (sign + dz)
         b = dx * dy * a

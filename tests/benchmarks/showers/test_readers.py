@@ -111,13 +111,17 @@ REFUSED: list[tuple[Callable[[Showers], Contents], Callable[[Contents], Any], st
     (challenge, put("incident_energies", 7, 0), "1 showers with an incident energy of 0 (first: row 7); drop"),
     (challenge, put("showers", slice(6, 20), 0), "14 showers with no energy in any voxel (first: row 6); drop those"),
     (ours, replaced(energy=np.ones(24)), "columns of unequal length: energy 24, showers 25"),
-    (ours, replaced(energy=np.ones((25, 2))), "'energy' has shape (25, 2); must be one number a shower"),
+    (ours, replaced(energy=np.ones((25, 2))), "'energy' has shape (25, 2); must be one number per shower"),
     (ours, replaced(energy=np.full(25, b"x")), "column 'energy' is not an array of numbers"),
-    (ours, replaced(showers=np.ones((25, 500))), "'showers' holds 500 voxels a shower, not 504: this benchmark's"),
-    (challenge, replaced(showers=np.ones((25, 6480))), "'showers' holds 6480 voxels a shower, not 504: this benchm"),
-    (caloflow, replaced(layer_1=np.ones((25, 12, 6))), "'layer_1' holds 12 x 6 voxels a shower, not 12 x 12: this"),
-    (caloflow, lambda contents: contents.pop("layer_1"), "no file of showers: it has energy, layer_0, layer_2, over"),
-    (ours, lambda contents: contents.pop("energy"), "no file of showers: it has lost, showers, but must have energy"),
+    (ours, replaced(showers=np.ones((25, 500))), "'showers' holds 500 voxels per shower, not 504: this geo"),
+    (challenge, replaced(showers=np.ones((25, 6480))), "'showers' holds 6480 voxels per shower, not 504: this geo"),
+    (caloflow, replaced(layer_1=np.ones((25, 12, 6))), "'layer_1' holds 12 x 6 voxels per shower, not 12 x 12: this"),
+    (caloflow, lambda contents: contents.pop("layer_1"), "not a file of showers: it has energy, layer_0, layer_2, "),
+    (
+        ours,
+        lambda contents: contents.pop("energy"),
+        "not a file of showers: it has lost, showers, but must have energy",
+    ),
     (ours, lambda contents: contents.update({k: v[:0] for k, v in contents.items()}), "holds no showers"),
 ]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sideband.benchmarks.__main__ import _print_summary
+from sideband.benchmarks.commands import _print_summary
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.suite import Suite
 from sideband.benchmarks.problems.showers import panels, tables
@@ -47,7 +47,14 @@ def write_task(path: Path, seed: int) -> None:
     test = columns(len(sample))
     test["energy"][sample > 0] = 50
     decays = json.dumps([vars(each) for each in SAMPLES])
-    attributes = {"kind": "task", "mass": "energy", "features": ["showers"], "seed": seed, "injection": 0}
+    attributes = {
+        "kind": "task",
+        "place": "showers",
+        "mass": "energy",
+        "features": ["showers"],
+        "seed": seed,
+        "injection": 0,
+    }
     attributes |= {"dataset": "toy", "dataset_sha256": "0" * 64, "samples": decays, "photons": 1234}
     path.parent.mkdir(parents=True)
     with events.new_file(path) as file:
@@ -57,7 +64,7 @@ def write_task(path: Path, seed: int) -> None:
         events.write(file.create_group("test"), test | told)
         told = {"label": np.ones(20, np.int8), "mass": np.repeat([5, 0.005], 10)}
         events.write(file.create_group("reference"), columns(20) | told)
-        events.write(file, {"target_energy": test["energy"][:5]})
+        events.write(file, {"target": test["energy"][:5]})
 
 
 def evaluation(method: str, seed: int) -> dict[str, Any]:

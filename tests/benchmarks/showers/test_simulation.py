@@ -218,13 +218,14 @@ def test_any_energy_and_direction_gives_numbers(energy: float, along: list[float
 
 
 def test_without_numba_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "benchmarks.showers.spots")
-    monkeypatch.delattr("benchmarks.showers.spots")
+    monkeypatch.delitem(sys.modules, "sideband.benchmarks.simulate.showers.spots")
+    monkeypatch.delattr("sideband.benchmarks.simulate.showers.spots")
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(BadInput, match=r"^numba: not installed, .* pip install -c constraints.txt '.\[train\]'$"):
         photons(1, seed=1)
 
 
 def test_only_simulating_needs_numba() -> None:
-    code = "import sys, benchmarks.showers.decays, benchmarks.showers.readers; sys.exit('numba' in sys.modules)"
+    modules = "sideband.benchmarks.simulate.showers.decays, sideband.benchmarks.events.showers"
+    code = f"import sys, {modules}; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

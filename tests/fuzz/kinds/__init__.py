@@ -41,8 +41,8 @@ class Kind:
     """One kind of cases.
 
     Args:
-        name: what tables call it.
-        make: writes a case's files to the current folder, from the base material, and says what to run.
+        name: its name in tables.
+        make: writes the files of a case to the current folder, from the base material, and returns the case.
         share: how often it is drawn, relative to the others.
         heavy: whether its commands import torch, scikit-learn or matplotlib.
     """

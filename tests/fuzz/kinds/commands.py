@@ -1,4 +1,4 @@
-"""Command lines: numbers out of range, words in place of numbers, options twice, missing or unknown."""
+"""Command lines: numbers out of range, words in place of numbers, options that are repeated, missing or unknown."""
 
 from functools import partial
 from pathlib import Path
@@ -131,7 +131,7 @@ def _case(lines: str, random: Random, base: Path) -> Case:
 
 
 def _right(first: str, given: dict[str, str], ran: Ran) -> str:
-    """What is wrong with the result of a command whose line was accepted."""
+    """What is wrong with the result of an accepted command line."""
     if first == "infer template":
         count = int(given["--count"]) if "--count" in given else None
         return oracles.template(str(Path(given["--task"])), given["--out"], count, int(given.get("--seed", "1")))

@@ -1,4 +1,4 @@
-"""Events files: changed in links, types, shapes, values, units and bytes, for every command that takes them."""
+"""Events files with changed links, types, shapes, values, units and bytes, for every command that takes them."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def _made(random: Random, base: Path) -> tuple[str, bool]:
 
 
 def light(random: Random, base: Path) -> Case:
-    """Score, validate, or draw a task of, changed events."""
+    """Score or validate changed events, or draw a task from them."""
     what, harmless = _made(random, base)
     statuses = frozenset({0} if harmless else {0, 2})
     way = int(random.integers(4))

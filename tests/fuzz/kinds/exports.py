@@ -1,4 +1,4 @@
-"""Exported files: damaged ONNX files, metadata, weights and check vectors, and a record of digests that lies."""
+"""Exported files: damaged ONNX files, metadata, weights and check vectors, and wrong digests."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def _metadata(random: Random, path: Path) -> str:
 
 
 def _weights(random: Random, path: Path) -> str:
-    """Weights that are not finite, huge, of another type, or just others."""
+    """Weights that are not finite, huge, of another type, or simply different."""
     model = onnx.load(path)
     tensor = pick(random, model.graph.initializer)
     values: Array = numpy_helper.to_array(tensor).copy()
@@ -198,7 +198,7 @@ def _drawn(path: Path, ran: Ran) -> str:
 
 
 def _checked(path: Path, ran: Ran) -> str:
-    """Whether check's verdict is the one that numpy comes to."""
+    """Whether the verdict of `check` agrees with numpy."""
     stem = path.stem
     with np.load(path.with_name("check.npz")) as stored:
         held = {name.removeprefix(f"{stem}."): stored[name] for name in stored}

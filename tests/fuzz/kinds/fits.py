@@ -16,7 +16,7 @@ FIT = ("--suite", "labelled.yaml", "--task", "task.h5", "--log", "later", "--out
 
 
 def _inside(random: Random, path: Path) -> str:
-    """Damage one record of the zip archive, and write the archive anew, with a sum that fits."""
+    """Damage one record of the zip archive, and rewrite the archive with a matching checksum."""
     with zipfile.ZipFile(path) as archive:
         held = {name: archive.read(name) for name in archive.namelist()}
     name = pick(random, [name for name in held if held[name]])
@@ -30,7 +30,7 @@ def _inside(random: Random, path: Path) -> str:
 
 
 def _content(random: Random, path: Path) -> str:
-    """Change one thing of what is saved."""
+    """Change one entry of a saved fit."""
     import torch
 
     content = torch.load(path, weights_only=True)
@@ -91,7 +91,7 @@ WAYS = (_bytes, _bytes, _bytes, _inside, _content, _content, _content, _other)
 
 
 def heavy(random: Random, base: Path) -> Case:
-    """Export a changed fit, stand another on it, or go on from changed checkpoints."""
+    """Export a changed fit, base another on it, or resume from changed checkpoints."""
     draw = random.random()
     if draw < 0.25:
         return _resumed(random, base)
@@ -138,7 +138,7 @@ def _finite(ran: Ran) -> str:
 
 
 def _exported(ran: Ran, damaged: bool) -> str:
-    """A fit damaged in its bytes gives the scores of the sound one, or none."""
+    """A fit with damaged bytes gives the scores of the intact one, or none."""
     import onnxruntime
 
     from tests.fuzz import oracles

@@ -69,7 +69,7 @@ BAD = ("", ".", "..", "/", "./", "nul\0.h5", "none/..")  # of a file; a folder m
 
 
 def _places(random: Random, inputs: list[str], folder: bool) -> tuple[str, str, frozenset[int]]:
-    """Where to write to, what that is, and the exit statuses that are right there."""
+    """A place to write to, its description, and the right exit statuses."""
     given = pick(random, inputs)
     refused, either, done = frozenset({2}), frozenset({0, 2}), frozenset({0})
 
@@ -110,7 +110,7 @@ def _link_to_folder() -> None:
 
 
 def _device() -> None:
-    """A device that swallows everything, as /dev/null does; a pipe where only root may make one."""
+    """A device that discards everything, like /dev/null; a pipe if only root may create devices."""
     try:
         os.mknod("out.h5", 0o666 | 0o020000, os.makedev(1, 3))
     except PermissionError:

@@ -1,4 +1,4 @@
-"""What a run leaves, damaged: its suite.json, and the records and tasks that its report is made of."""
+"""Damaged files of a run: its suite.json, and the records and tasks behind its report."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ RUN = "runs/labelled"
 
 
 def heavy(random: Random, base: Path) -> Case:
-    """Write the report of a run in which one file is damaged; or check its suite."""
+    """Write the report of a run with one damaged file, or check its suite."""
     copy(base, "runs", "events.h5")
     only_suite = random.random() < 0.5
     files = [Path(RUN, "suite.json")] if only_suite else sorted(path for path in Path(RUN).rglob("*") if path.is_file())

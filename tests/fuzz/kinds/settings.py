@@ -1,4 +1,4 @@
-"""Suites whose settings are out of their ranges, and runs of changed suites beside a finished one of their name."""
+"""Suites with settings out of range, and runs of changed suites in the folder of a finished one."""
 
 import copy as copies
 import math
@@ -29,7 +29,7 @@ FROM_ZERO = ("ema", "validation", "momentum", "weight_decay")
 
 
 def sensible(name: str, value: Any) -> bool:
-    """Whether a setting's value has sense, by its name alone."""
+    """Whether the value of a setting makes sense, judged by its name."""
     if value is None:
         return name == "patience"
     if type(value) not in (int, float) or not math.isfinite(value):
@@ -40,7 +40,7 @@ def sensible(name: str, value: Any) -> bool:
 
 
 def _setting(random: Random, content: dict[str, Any]) -> tuple[str, bool]:
-    """One setting out of its range, or in it."""
+    """One setting, out of its range or within."""
     place = pick(random, list(SETTINGS))
     name, value = pick(random, SETTINGS[place].split()), pick(random, TRIED)
     holder = content
@@ -54,7 +54,7 @@ def _setting(random: Random, content: dict[str, Any]) -> tuple[str, bool]:
 
 
 def heavy(random: Random, base: Path) -> Case:
-    """Check a changed suite's settings; or start a run of it, up to Snakemake."""
+    """Check the settings of a changed suite, or start its run up to Snakemake."""
     if random.random() < 0.5:
         copy(base, "events.h5")
         what, refused = _setting(random, copies.deepcopy(SUITE))
@@ -77,7 +77,7 @@ def heavy(random: Random, base: Path) -> Case:
 
 
 def stubbed() -> None:
-    """Let `run` ask the training stage in this process, and end where Snakemake would start."""
+    """Let `run` ask the training stage in this process, and stop before Snakemake."""
     from sideband.benchmarks.grid import run as grid
     from sideband.train import __main__ as train
 

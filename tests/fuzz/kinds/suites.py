@@ -1,4 +1,4 @@
-"""Suites: values, keys and YAML that no suite should hold, for the commands that read one."""
+"""Suites with wrong values, keys and YAML, for the commands that read them."""
 
 import copy as copies
 from pathlib import Path
@@ -64,7 +64,7 @@ description: ["", "x\\ny", 5]
 
 
 def _text(random: Random, content: dict[str, Any]) -> tuple[str, bool]:
-    """YAML that is wrong as text."""
+    """Text that is not valid YAML."""
     text = yaml.safe_dump(content, sort_keys=False)
     name = pick(random, [*BEFORE, *AFTER, *INSTEAD])
     text = f"{BEFORE.get(name, '')}{text}{AFTER.get(name, '')}"
@@ -95,7 +95,7 @@ def _damaged(random: Random, content: dict[str, Any]) -> tuple[str, bool]:
 
 
 def made(random: Random, base: Path) -> tuple[str, bool]:
-    """Write one changed suite to search.yaml; what was changed, and whether it must be refused."""
+    """Write a changed suite to search.yaml; returns a description, and whether it must be refused."""
     copy(base, "events.h5")
     way = pick(random, (_text, _tree, _tree, _value, _value, _damaged))
     return way(random, copies.deepcopy(pick(random, (SUITE, LABELLED))))

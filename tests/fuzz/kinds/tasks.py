@@ -1,4 +1,4 @@
-"""Tasks: attributes, groups, units, windows and features that are not those a task has, or not the model's."""
+"""Tasks with attributes, groups, units, windows and features that are wrong, or not those of the model."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def _attribute(random: Random) -> tuple[str, bool]:
 
 def _group(random: Random) -> tuple[str, bool]:
     name = pick(
-        random, ("data", "test", "truth", "reference", "target_mass", "data/x", "data/m", "test/label", "truth/label")
+        random, ("data", "test", "truth", "reference", "target", "data/x", "data/m", "test/label", "truth/label")
     )
     links: dict[str, Any] = {
         "dangling": h5py.SoftLink("/nowhere"),
@@ -78,12 +78,12 @@ def _unit(random: Random) -> tuple[str, bool]:
         for group in ("data", "test", "reference"):
             file[group][name].attrs["unit"] = unit
         if name == "m":
-            file["target_mass"].attrs["unit"] = unit
+            file["target"].attrs["unit"] = unit
     return f"unit of {name} {unit!r}", unit in ("GeV", np.bytes_("GeV"))
 
 
 def _values(random: Random) -> tuple[str, bool]:
-    name = pick(random, ("target_mass", "data/x", "data/m", "test/x", "truth/label", "test/label"))
+    name = pick(random, ("target", "data/x", "data/m", "test/x", "truth/label", "test/label"))
     value = pick(random, (np.nan, np.inf, -1e39, 7.0))
     with h5py.File(FILE, "r+") as file:
         values = file[name][()].astype("f8")
@@ -108,7 +108,7 @@ FILES = ("task.h5", "events.h5", "template.h5", "test_scores.h5")
 
 
 def light(random: Random, base: Path) -> Case:
-    """Draw a template on a changed task, or score its events."""
+    """Generate a template on a changed task, or score its events."""
     copy(base, *FILES, "template", "morphing", "score")
     what, foreign = pick(random, WAYS)(random)
     statuses = frozenset({2} if foreign else {0, 2})

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
+from sideband.infer.inputs import Drawn, Rows
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.diffusion import LEAST, MOST, Denoiser, ladder
 from sideband.train.run import Run
@@ -44,7 +45,23 @@ class FromNoise(nn.Module):
 
 
 class FromEvents(FromNoise):
-    """Background events: noise and source events `[N, d]`, masses of both `[N, 1]` → features `[N, d]`."""
+    """Background events: noise and source events `[N, d]`, masses of both `[N, 1]` → features `[N, d]`.
+
+    Events of the signal region keep their own masses.
+    """
+
+    def __init__(
+        self, denoiser: Denoiser, levels: Tensor, start: Literal["sideband", "signal region", "simulation"]
+    ) -> None:
+        super().__init__(denoiser, levels)
+        rows = {
+            "sideband": Rows("data", "sidebands"),
+            "signal region": Rows("data", "signal region"),
+            "simulation": Rows("simulation"),
+        }[start]
+        self.drawn: dict[str, Drawn] = {"source": rows, "source_condition": rows}
+        if start == "signal region":
+            self.drawn["condition"] = rows
 
     def forward(  # type: ignore[override]
         self, noise: Tensor, condition: Tensor, source: Tensor, source_condition: Tensor
@@ -69,4 +86,4 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 def _modules(settings: Settings, denoiser: Denoiser) -> dict[str, nn.Module]:
     if settings.start == "noise":
         return {"template": FromNoise(denoiser, ladder(settings.steps))}
-    return {"template": FromEvents(denoiser, ladder(settings.steps, settings.noise))}
+    return {"template": FromEvents(denoiser, ladder(settings.steps, settings.noise), settings.start)}

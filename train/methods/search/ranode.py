@@ -1,8 +1,8 @@
-"""R-ANODE: the signal's own density, fitted to the signal region as what the background does not explain.
+"""R-ANODE: the density of the signal, fitted to what the background leaves unexplained in the signal region.
 
-R. Das, G. Kasieczka, D. Shih, "Residual ANODE", arXiv:2312.11629. The data are w p_S(x, m) + (1 - w) p_B(x|m) p(m)
-with the background p_B frozen and the signal fraction w learned. Here p_S(x, m) = p_S(m) p_S(x|m), an exact
-factorisation that gives the score log p_S(x|m) - log p_B(x|m) without a histogram of the model's own samples.
+R. Das, G. Kasieczka, D. Shih, "Residual ANODE", arXiv:2312.11629. The data follow w p_S(x, m) + (1 - w) p_B(x|m) p(m),
+with a frozen background p_B and a learned signal fraction w. We write p_S(x, m) = p_S(m) p_S(x|m). This factorisation
+is exact, and it gives the score log p_S(x|m) - log p_B(x|m) without a histogram of the model's own samples.
 """
 
 import math
@@ -20,32 +20,28 @@ from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
 from sideband.train.likelihood import log_density, preprocessed
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.flow import (
-    Bins,
-    ConditionalDensity,
-    DensityRatio,
-    Flow,
-    FlowSettings,
-    rational_quadratic_spline,
-)
+from sideband.train.nets.flow import ConditionalDensity, DensityRatio, Flow, FlowSettings
+from sideband.train.nets.spline import Bins, rational_quadratic_spline
 from sideband.train.run import Run
 from sideband.train.settings import Members, Range, Share
 
-MASS_BINS = 49  # of the histogram for p(m), as in the authors' code
+MASS_BINS = 49  # of the histogram for p(m): authors' code
 
 Fraction = Annotated[float, Range(0, 1, above=True, below=True)]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The authors' values, except that a member's best epoch stands for their average over ten."""
+    """The values of the authors' code where not marked as ours."""
 
-    flow: FlowSettings = field(default_factory=FlowSettings)
-    members: Members = 20  # retrainings, each on its own 80 % of the events
-    mass_bins: Bins = 8  # spline bins of the signal's mass density
-    least_fraction: Fraction = 1e-3  # the signal fraction starts between these two
-    most_fraction: Fraction = 1e-2
-    least_gain: Share = 0.5  # members that gain less likelihood than this share of the best one's are left out
+    flow: FlowSettings = field(default_factory=FlowSettings)  # authors' shape; theirs is autoregressive, ours coupling
+    members: Members = 20  # retrainings, each on its own split of the events: authors' code
+    mass_bins: Bins = 8  # spline bins of the signal's mass density: ours, they model the mass as another feature
+    least_fraction: Fraction = 1e-3  # lowest start of the signal fraction: authors' code
+    most_fraction: Fraction = 1e-2  # highest start of the signal fraction: authors' code
+    least_gain: Share = 0.5  # likelihood gain, relative to the best member's, below which a member is dropped: ours
+    # Epochs, batch, rate and 80 % of the events as in the authors' code. Our best epoch of averaged weights replaces
+    # their mean over the ten best epochs.
     training: Training = field(
         default_factory=lambda: Training(
             epochs=300, batch=256, learning_rate=3e-4, validation=0.2, patience=50, ema=0.99
@@ -58,7 +54,7 @@ class Settings:
 
 
 class Mixture(nn.Module):
-    """A stack of signal models: density of the features given the mass, density of the mass, signal fraction."""
+    """A stack of M signal models: density of the features given the mass, density of the mass, signal fraction."""
 
     def __init__(self, features: int, settings: Settings) -> None:
         super().__init__()
@@ -68,13 +64,19 @@ class Mixture(nn.Module):
         self.fraction = nn.Parameter(torch.logit(start))
 
     def log_mass_density(self, position: Tensor) -> Tensor:
-        """Log p_S `[M, N]` of positions in the window, -1 to 1, `[M, N]`."""
+        """Log p_S `[M, N]` of positions `[M, N]` in the window, from -1 to 1."""
         parameters = self.mass.expand(-1, -1, 1, position.shape[1])
         _, log_derivative = rational_quadratic_spline(position[:, None], parameters, 1.0, 1e-3)
         return log_derivative[:, 0] - math.log(2)
 
     def gain(self, x: Tensor, condition: Tensor, position: Tensor, log_background: Tensor) -> Tensor:
-        """Log of the mixture over the background alone `[M, N]`; the likelihood it is trained on, less a constant."""
+        """Log-likelihood ratio `[M, N]` of the mixture to the background alone, for each event.
+
+        Args:
+            x, condition: preprocessed features `[M, d, N]` and masses `[M, 1, N]`.
+            position: positions in the window `[M, N]`, from -1 to 1.
+            log_background: log p_B(x|m) p(m) `[M, N]`.
+        """
         signal = self.flow.log_density(x, condition) + self.log_mass_density(position)
         return torch.logaddexp(
             functional.logsigmoid(self.fraction)[:, None] + signal - log_background,
@@ -83,13 +85,13 @@ class Mixture(nn.Module):
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
-    """The score log p_S(x|m) - log p_B(x|m), the members' p_S averaged."""
+    """The score log p_S(x|m) - log p_B(x|m), with p_S averaged over the members."""
     background = ConditionalDensity(features, needs["sideband"].flow)
     return {"score": DensityRatio(background, Flow(features, 1, settings.flow, settings.members))}
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Fit all members together to the data in the window."""
+    """Fit all members together to the data in the window, without reading labels."""
     background = needs["sideband"].modules["density"]
     assert isinstance(background, ConditionalDensity)
     data = task.events("data")
@@ -112,7 +114,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     tensors = [x, condition, position, log_background]
     progress = run_fit("signal", mixture, [player], tensors, settings.training, run, settings.members)
 
-    # The authors drop failed retrainings by a cut set by hand for each injection; this rule needs no truth.
+    # The authors drop failed retrainings by a cut chosen by hand for each injection; this rule needs no truth.
     gains = -np.array(progress.best)
     kept = gains >= settings.least_gain * gains.max() if gains.max() > 0 else np.full(len(gains), True)
     score = DensityRatio(background, mixture.flow)

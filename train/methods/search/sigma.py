@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
-from sideband.infer.draws import anchors
+from sideband.infer.inputs import Constant, Drawn
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.velocity import FlowMatching
 from sideband.train.run import Run
@@ -32,9 +32,13 @@ class Settings:
 class Interpolated(nn.Module):
     """Background events: noise `[N, d]`, mass and anchor masses `[N, 1]` → features `[N, d]`."""
 
-    def __init__(self, flow: FlowMatching, steps: int, inside: bool) -> None:
+    def __init__(self, flow: FlowMatching, settings: Settings) -> None:
         super().__init__()
-        self.flow, self.steps, self.inside = flow, steps, inside
+        self.flow, self.steps, self.inside = flow, settings.steps, settings.background == "context"
+        self.drawn: dict[str, Drawn] = {
+            "anchor_low": Constant("low", settings.anchor_margin),
+            "anchor_high": Constant("high", settings.anchor_margin),
+        }
 
     def forward(self, noise: Tensor, condition: Tensor, anchor_low: Tensor, anchor_high: Tensor) -> Tensor:
         """Sample with the velocity mixed from those at the anchors."""
@@ -79,13 +83,13 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     flow = shared.modules["flow"]
     assert isinstance(flow, FlowMatching)
     if settings.background in ("context", "linear"):
-        anchors(task.window, task.mass_range, settings.anchor_margin)
+        Constant("low", settings.anchor_margin).value(task.window, task.mass_range)  # refuses a window without room
     return Fitted(_modules(settings, flow))
 
 
 def _modules(settings: Settings, flow: FlowMatching) -> dict[str, nn.Module]:
     if settings.background in ("context", "linear"):
-        template: nn.Module = Interpolated(flow, settings.steps, settings.background == "context")
+        template: nn.Module = Interpolated(flow, settings)
     else:
         template = Direct(flow, settings.steps)
     return {"template": template, "density": Density(flow, settings.steps)}

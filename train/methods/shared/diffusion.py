@@ -1,6 +1,7 @@
-"""The diffusion model of the background that the variants of DRAPES share: fitted to the sidebands, given the mass.
+"""The diffusion model of the background, given the mass, fitted to the sidebands; shared by the variants of DRAPES.
 
-DRAPES, arXiv:2312.10130; noise levels, loss and averaging as in the same group's PC-Droid (arXiv:2307.06836).
+DRAPES is arXiv:2312.10130. Loss, noise levels in training and averaged weights follow PC-Droid (arXiv:2307.06836), by
+the same group.
 """
 
 from collections.abc import Mapping
@@ -23,12 +24,13 @@ from sideband.train.settings import Range
 
 @dataclass(frozen=True)
 class Settings:
-    """Noise levels as in PC-Droid; DRAPES gives no size or schedule, so these are ours."""
+    """Noise levels as in PC-Droid's code. DRAPES states neither size nor schedule, so those are ours."""
 
-    net: NetSettings = field(default_factory=NetSettings)
+    net: NetSettings = field(default_factory=NetSettings)  # ours: SIGMA's network
     marginals: MarginalTraining = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
-    level_mean: Annotated[float, Range(-6, 4)] = -1.2  # of the logarithm of the noise levels in training
-    level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2
+    level_mean: Annotated[float, Range(-6, 4)] = -1.2  # mean of ln(noise level) in training: PC-Droid's code
+    level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2  # its standard deviation: PC-Droid's code
+    # The average of the weights is PC-Droid's, the rest ours.
     training: Training = field(
         default_factory=lambda: Training(200, 4096, 1e-3, "cosine", validation=0.1, patience=None)
     )
@@ -40,7 +42,7 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Fit the denoiser to the data outside the window."""
+    """Fit the denoiser to the data outside the window, by the mean squared error of its normalised output."""
     data = task.events("data")
     sidebands = data[~task.inside(data)]
     run.seeded("diffusion")

@@ -1,6 +1,7 @@
-"""The flow-matching model that SIGMA's background models share: fitted once to all the data, whatever the window.
+"""The flow-matching model of SIGMA (arXiv:2410.20537), fitted to all the data once for all windows.
 
-SIGMA, arXiv:2410.20537. Its v^CR is the same fit to the sidebands alone, with the plain mass as condition.
+Its background models share this fit. The paper's v^CR is the same fit to the sidebands alone, with the plain mass as
+condition.
 """
 
 from collections.abc import Mapping
@@ -22,16 +23,18 @@ from sideband.train.settings import Count, Range, Share
 
 @dataclass(frozen=True)
 class Settings:
-    """SIGMA's configuration as in the authors' code; the checkpoint kept is the one of the best exact likelihood."""
+    """The configuration of the authors' run script; the epoch with the best exact likelihood is kept, as there."""
 
-    sidebands: bool = False  # fit the sidebands alone (v^CR)
-    net: NetSettings = field(default_factory=NetSettings)
-    time_frequencies: Annotated[int, Range(1, 64)] = 3
-    mass_frequencies: Annotated[int, Range(0, 16)] = 9  # 0: the plain mass, as in v^CR
-    least_noise: Share = 1e-3  # of an event at t = 1
+    sidebands: bool = False  # fit the sidebands alone, which is the paper's v^CR
+    net: NetSettings = field(default_factory=NetSettings)  # authors' run script
+    time_frequencies: Annotated[int, Range(1, 64)] = 3  # authors' code
+    mass_frequencies: Annotated[int, Range(0, 16)] = 9  # authors' run script; 0 is the plain mass, as in v^CR
+    least_noise: Share = 1e-3  # noise left at t = 1: authors' code
     marginals: MarginalTraining = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
-    likelihood_events: Count = 4000  # held-out events that the likelihood is worked out on, and its steps
-    likelihood_steps: Annotated[int, Range(1, 1000)] = 8
+    likelihood_events: Count = 4000  # held-out events for the likelihood: ours, the authors take all
+    likelihood_steps: Annotated[int, Range(1, 1000)] = 8  # midpoint steps: ours, the authors' solver is adaptive
+    # Authors' run script: AdamW with its default decay, and patience of 20 evaluations, one every 5 epochs. The average
+    # of the weights is ours.
     training: Training = field(
         default_factory=lambda: Training(2000, 4096, 3e-4, validation=0.15, patience=100, weight_decay=1e-2)
     )
@@ -43,7 +46,7 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Regress the velocity of straight paths from noise to the data; labels are not read, signal is in it."""
+    """Regress the velocity of straight paths from noise to the data, with whatever signal is in them."""
     data = task.events("data")
     if settings.sidebands:
         data = data[~task.inside(data)]

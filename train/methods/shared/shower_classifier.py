@@ -1,7 +1,8 @@
-"""A classifier that knows the signal: photons against χ → γγ of one mass and lifetime, for tests on all the others.
+"""A classifier that knows the signal: photons against χ → γγ of one mass, for tests on all masses.
 
-Supervised in arXiv:2312.11618, on decays with a lifetime of 1 ns. χ has one energy and photons have many, so photons
-are weighted to the decays' deposited energies: otherwise the energy would be most of what is learned.
+The supervised classifier of arXiv:2312.11618, trained there on decays with a lifetime of 1 ns. χ has one energy and
+photons have many. We weight the photons to the deposited energies of the decays, because otherwise the classifier would
+learn little but the energy.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from sideband.benchmarks.metrics.matching import matched_weights
 from sideband.infer import events
 from sideband.infer.errors import BadInput
 from sideband.train.fit import Batch, Player, Training
-from sideband.train.fit import fit as train
+from sideband.train.fit import fit as run_fit
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.shower_classifier import ShowerClassifier, ShowerClassifierSettings
 from sideband.train.run import Run
@@ -27,10 +28,11 @@ from sideband.train.settings import Positive
 
 @dataclass(frozen=True)
 class Settings:
-    """Mass of χ in GeV, the network, and its training (50 epochs of 1,000 a batch, the best by validation loss)."""
+    """Network and training of the authors' code."""
 
-    mass: Positive = 5.0
-    network: ShowerClassifierSettings = field(default_factory=ShowerClassifierSettings)
+    mass: Positive = 5.0  # of χ [GeV]: the heaviest in the paper
+    network: ShowerClassifierSettings = field(default_factory=ShowerClassifierSettings)  # authors' code
+    # Epochs, batch and rate as in the authors' code; validation share, patience and averaged weights are ours.
     training: Training = field(default_factory=lambda: Training(50, 1000, 1e-3, validation=0.2, patience=10, ema=0.99))
 
 
@@ -40,17 +42,21 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Train on the task's photons and on the decays that are set aside for it."""
+    """Train on the task's photons and on the decays in `reference/`.
+
+    Raises:
+        BadInput: no decays of this mass, or too few photons of their energies.
+    """
     photons, decays = task.events("data"), task.events("reference")
     mass = events.read(task.path, ["mass"], "reference")["mass"]
     signal = decays.features[np.isclose(mass, settings.mass)]
     if not len(signal):
         there = ", ".join(f"{each:g}" for each in np.unique(mass))
-        raise BadInput(f"shared.shower_classifier.mass: {settings.mass:g} GeV; there are decays of {there} GeV")
+        raise BadInput(f"shared.shower_classifier.mass: no decays of {settings.mass:g} GeV; choose one of {there} GeV")
     weights = matched_weights(photons.features.sum(1), signal.sum(1))
     of_photons, of_signal = (weight[weight > 0] for weight in weights)
     if not len(of_signal):
-        raise BadInput(f"{task.path}: too few photons of the decays' energies to train a classifier on; give more")
+        raise BadInput(f"{task.path}: too few photons with the energies of the decays to train a classifier; give more")
     columns = (
         np.concatenate([signal[weights[1] > 0], photons.features[weights[0] > 0]]),
         np.repeat([1.0, 0.0], [len(of_signal), len(of_photons)]),
@@ -64,5 +70,5 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
     run.seeded("classifier")
     classifier = ShowerClassifier(settings.network).to(run.device)
-    train("classifier", classifier, [Player(list(classifier.parameters()), loss)], tensors, settings.training, run)
+    run_fit("classifier", classifier, [Player(list(classifier.parameters()), loss)], tensors, settings.training, run)
     return Fitted({"classifier": classifier})

@@ -1,7 +1,7 @@
-"""The density of photon showers: fitted once, shared by everything that scores showers by their likelihood.
+"""The density of photon showers, shared by all scores that use their likelihood.
 
-CaloFlow's two flows as in arXiv:2312.11618: layers given the incident energy, voxels given the layers, fitted apart.
-What likelihood is typical at each energy is then measured on photons that neither has seen.
+The two flows of CaloFlow, as in arXiv:2312.11618: layer energies given the incident energy, and voxels given the layer
+energies, trained separately. The typical likelihood at each energy is then measured on photons that neither has seen.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
 from sideband.train.fit import Batch, Player, Training
-from sideband.train.fit import fit as train
+from sideband.train.fit import fit as run_fit
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.shower import NOISE, ShowerFlow, ShowerSettings
 from sideband.train.run import Run
 
-HELD_OUT = 0.1  # share of the photons that the likelihood's typical values are measured on
+HELD_OUT = 0.1  # share of the photons for measuring the typical likelihood: ours
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Shape of the flows, and their trainings (75 epochs for the layers, 100 for the voxels, Adam 1e-4, batch 200)."""
+    """Two trainings with the epochs, batch and rate of the authors' code; the rest of them is ours."""
 
-    flow: ShowerSettings = field(default_factory=ShowerSettings)
+    flow: ShowerSettings = field(default_factory=ShowerSettings)  # see `ShowerSettings`
     layers: Training = field(default_factory=lambda: Training(75, 200, 1e-4, "halving", patience=75))
     voxels: Training = field(default_factory=lambda: Training(100, 200, 1e-4, "halving", patience=100))
 
@@ -36,7 +36,7 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Fit both flows to the photons."""
+    """Fit both flows to the photons, then measure the typical likelihood."""
     photons = task.events("data")
     fitted = round(len(photons) * (1 - HELD_OUT))
     showers = torch.from_numpy(photons.features[:fitted]).to(run.device)
@@ -58,12 +58,12 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         ("layers", flow.layers, layers_loss, [deposited, energy], settings.layers),
         ("voxels", flow.voxels, voxels_loss, [showers, deposited], settings.voxels),
     ):
-        train(name, flow, [Player(list(part.parameters()), loss)], tensors, training, run)
+        run_fit(name, flow, [Player(list(part.parameters()), loss)], tensors, training, run)
     flow.fit_typical(torch.from_numpy(photons.features[fitted:]).to(run.device))
     return Fitted({"flow": flow})
 
 
 def _noise(like: Tensor, batch: Batch) -> Tensor:
-    """Normal noise for what holds no energy."""
+    """Noise to fill empty layers or voxels: standard normal, cut at ± NOISE."""
     random = torch.randn(like.shape, generator=batch.random, device=like.device)
     return random.clamp(-NOISE, NOISE)

@@ -1,7 +1,7 @@
-"""The density of the background in the sidebands, p(features | mass): fitted once, shared by CATHODE, ANODE, R-ANODE.
+"""The background density p(features | mass), fitted to the sidebands; shared by CATHODE, LaCATHODE, ANODE and R-ANODE.
 
-CATHODE (arXiv:2109.00546) fits it with an affine autoregressive flow; here it is a rational-quadratic-spline coupling
-flow, which is as fast to sample as to evaluate.
+CATHODE (arXiv:2109.00546) fits an affine autoregressive flow. Ours is a coupling flow of rational-quadratic splines,
+which is as fast to sample as to evaluate.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,10 @@ from sideband.train.run import Run
 
 @dataclass(frozen=True)
 class Settings:
-    """Shape of the flow, and its training as in CATHODE's code (batch 256, 100 epochs, Adam 1e-4)."""
+    """The shape of the flow is R-ANODE's, its training CATHODE's."""
 
-    flow: FlowSettings = field(default_factory=FlowSettings)
+    flow: FlowSettings = field(default_factory=FlowSettings)  # R-ANODE's code (arXiv:2312.11629)
+    # Epochs, batch and rate as in CATHODE's code. Averaged weights of the last epoch replace its ten best epochs.
     training: Training = field(
         default_factory=lambda: Training(epochs=100, batch=256, learning_rate=1e-4, patience=None)
     )

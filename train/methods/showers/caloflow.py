@@ -1,9 +1,9 @@
-"""CaloFlow as an anomaly detector: showers that its density of single photons finds unlikely.
+"""CaloFlow as an anomaly detector: its likelihood flags anything that is not a single photon.
 
 C. Krause et al., "Anomaly detection with flow-based fast calorimeter simulators", arXiv:2312.11618. The generator is a
-fast simulator, its likelihood a tagger of χ → γγ that never saw one. Scores: -log p as in the paper ("one-sided"); how
-far log p lies from what is typical at the shower's energy, on either side ("two-sided"), because two soft photons are
-likelier than one hard one; and -log p of the layers' energies or of the voxels alone.
+fast simulator of photons; its likelihood tags χ → γγ without having seen any. There are four scores. "one-sided" is
+-log p, as in the paper. "two-sided" is the distance of log p, up or down, from typical photons of the same energy,
+because two soft photons can be likelier than one hard photon. "layers" and "voxels" are -log p of one flow alone.
 """
 
 from collections.abc import Mapping
@@ -23,15 +23,15 @@ Kind = Literal["one-sided", "two-sided", "layers", "voxels"]
 
 @dataclass(frozen=True)
 class Settings:
-    """Which score."""
+    """The choice of the score."""
 
-    score: Kind = "one-sided"
+    score: Kind = "one-sided"  # the paper's; the other ones are ours
 
 
 class Generator(nn.Module):
-    """Photon showers: noise `[N, 507]` and incident energy `[N, 1]` in GeV → voxels `[N, 504]` in MeV."""
+    """Photon showers: noise `[N, 507]` and incident energies `[N, 1]` in GeV → voxels `[N, 504]` in MeV."""
 
-    resolution = THRESHOLD  # MeV: rounding may move voxels by so much; less than that is no energy at all
+    resolution = THRESHOLD  # MeV: rounding may move a voxel by this much; voxels below it count as empty
 
     def __init__(self, flow: ShowerFlow, features: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Density(nn.Module):
         self.flow = flow
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """Both flows together."""
+        """Add the log-densities of both flows."""
         layers, voxels, _ = self.flow.log_parts(features, condition[:, 0])
         return (layers + voxels)[:, None]
 
@@ -62,7 +62,7 @@ class Score(nn.Module):
     def __init__(self, flow: ShowerFlow, kind: Kind) -> None:
         super().__init__()
         self.flow, self.kind = flow, kind
-        # Of deviations: what 504 terms in float32 leave of a sum is far more than a share of one deviation.
+        # In standard deviations: rounding of 504 terms in float32 is not small against one of them.
         self.resolution = 1e-3 if kind == "two-sided" else 0.0
 
     def forward(self, features: Tensor) -> Tensor:
@@ -75,12 +75,12 @@ class Score(nn.Module):
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
-    """The generator, its density, and the score; the variants' score alone."""
+    """Generator, density and score; for the variants only the score."""
     return _modules(settings, ShowerFlow(needs["shower_flow"].flow), features)
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Nothing is left to fit."""
+    """Take the shared flows; there is nothing left to fit."""
     flow = needs["shower_flow"].modules["flow"]
     assert isinstance(flow, ShowerFlow)
     return Fitted(_modules(settings, flow, task.width))

@@ -1,7 +1,7 @@
-"""The likelihood and the supervised classifier together, which arXiv:2312.11618 expects to be the best of both.
+"""The likelihood combined with the supervised classifier, from which arXiv:2312.11618 expects the best of both.
 
-Each score becomes the probability that a photon scores as high, and the two are joined as Fisher joined probabilities:
-the sum of their -ln. No signal is needed beyond the classifier's own.
+Each score becomes the probability p that a photon scores at least as high. Fisher's method combines the two: the score
+is the sum of -ln p. This needs no signal beyond what the classifier was trained on.
 """
 
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ from sideband.train.nets.shower import ROWS, ShowerFlow
 from sideband.train.nets.shower_classifier import ShowerClassifier
 from sideband.train.run import Run
 
-PHOTONS = 20_000  # that the probabilities are measured on, at most
-KNOTS = 41  # of -ln p, evenly from 0 to that of the last ten photons
+PHOTONS = 20_000  # at most, for measuring the probabilities
+KNOTS = 41  # evenly in -ln p, from 0 to where ten photons are left
 
 
 @dataclass(frozen=True)
 class Settings:
-    """None of its own: both parts are shared fits."""
+    """There are none: both parts are shared fits."""
 
 
 class Surprise(nn.Module):
-    """-ln of the share of photons that score as high, `[N]` of scores `[N]`; straight on beyond the last knot."""
+    """-ln of the share of photons that score at least as high, `[N]` of scores `[N]`; linear beyond the last knot."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Surprise(nn.Module):
         self.register_buffer("surprise", torch.linspace(0, 1, KNOTS))
 
     def fit(self, scores: Tensor) -> None:
-        """Take the quantiles of photons' scores `[N]`."""
+        """Measure the quantiles of the photons' scores `[N]`."""
         last = max(1.0, float(np.log(len(scores) / 10)))
         surprise = torch.linspace(0, last, KNOTS, dtype=torch.float64)
         values = torch.quantile(scores.double().cpu(), 1 - torch.exp(-surprise))
@@ -48,7 +48,7 @@ class Surprise(nn.Module):
         self.surprise.copy_(surprise)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Piecewise linear: what each piece adds, up to its end; the first and the last go on."""
+        """Add up the linear pieces below each score, the last one without an end."""
         low, high = self.values[:-1], self.values[1:]
         slope = (self.surprise[1:] - self.surprise[:-1]) / (high - low)
         part = torch.minimum(torch.maximum(scores[:, None], low), high) - low
@@ -57,9 +57,9 @@ class Surprise(nn.Module):
 
 
 class Score(nn.Module):
-    """Fisher's sum `[N, 1]` of voxels `[N, 504]` in MeV."""
+    """Fisher's combination `[N, 1]` for voxels `[N, 504]` in MeV."""
 
-    resolution = 1e-3  # of -ln p: what 504 terms in float32 leave of a likelihood
+    resolution = 1e-3  # in -ln p: the rounding of a likelihood with 504 terms in float32
 
     def __init__(self, flow: ShowerFlow, classifier: ShowerClassifier) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Measure how photons score."""
+    """Measure the scores of photons."""
     flow, classifier = needs["shower_flow"].modules["flow"], needs["shower_classifier"].modules["classifier"]
     assert isinstance(flow, ShowerFlow)
     assert isinstance(classifier, ShowerClassifier)

@@ -1,7 +1,7 @@
-"""A statistic of a shower that anyone can compute: hit voxels, or how much energy the first or the last layer holds.
+"""A simple statistic of a shower: the number of hit voxels, or the share of energy in the first or last layer.
 
-The floor for the likelihood of arXiv:2312.11618: decays deep in the calorimeter leave nothing in the first layer, and
-two photons light up more voxels than one.
+A baseline for the likelihood of arXiv:2312.11618. Decays deep in the calorimeter leave nothing in the first layer, and
+two photons hit more voxels than one.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ Kind = Literal["hits", "first layer", "last layer"]
 
 @dataclass(frozen=True)
 class Settings:
-    """Which statistic."""
+    """The choice of the statistic."""
 
-    statistic: Kind = "hits"
+    statistic: Kind = "hits"  # ours
 
 
 class Score(nn.Module):
-    """The statistic `[N, 1]` of voxels `[N, 504]` in MeV: hits, minus the first layer's share, or the last one's."""
+    """The statistic `[N, 1]` of voxels `[N, 504]` in MeV; the share of the first layer has a minus sign."""
 
     def __init__(self, kind: Kind) -> None:
         super().__init__()
@@ -48,5 +48,5 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """There is nothing to fit."""
+    """Build the score; there is nothing to fit."""
     return Fitted({"score": Score(settings.statistic)})

@@ -1,6 +1,6 @@
-"""The supervised classifier of showers as a score: what is to be had by whoever knows one mass of the signal.
+"""The supervised classifier of showers as a score: the reach of a search that knows one mass of the signal.
 
-As in arXiv:2312.11618, trained on one mass and tested on all.
+As in arXiv:2312.11618, it is trained on one mass and tested on all.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from sideband.train.run import Run
 
 @dataclass(frozen=True)
 class Settings:
-    """None of its own: the classifier is the shared fit."""
+    """There are none: the classifier is a shared fit."""
 
 
 class Score(nn.Module):
-    """The classifier's logit `[N, 1]` of voxels `[N, 504]` in MeV; a probability would be 1 for many of them."""
+    """The classifier's logit `[N, 1]` for voxels `[N, 504]` in MeV; as a probability, many would round to 1."""
 
     def __init__(self, classifier: ShowerClassifier) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
-    """Nothing is left to fit."""
+    """Take the shared classifier; there is nothing left to fit."""
     (shared,) = needs.values()
     classifier = shared.modules["classifier"]
     assert isinstance(classifier, ShowerClassifier)

@@ -37,8 +37,8 @@ def read(path: Path) -> Any:
         content = _json(text) if kind == "JSON" else yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise BadInput(f"{path}: {place}{said[:300]}") from error
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
+        raise BadInput(f"{path}: {place}{problem[:300]}") from error
     except RecursionError as error:
         raise BadInput(f"{path}: {_TOO_DEEP}") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two from numbers like 0b_ and escapes

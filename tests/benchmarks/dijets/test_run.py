@@ -26,7 +26,7 @@ from sideband.benchmarks.simulate import dijets as generate
 from sideband.benchmarks.simulate.dijets import chunk, processes, run
 from sideband.infer import events
 from sideband.infer.errors import BadInput
-from tests.benchmarks.generate.conftest import SEED
+from tests.benchmarks.dijets.conftest import SEED
 from tests.conftest import Outcome
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +34,7 @@ Command = Callable[..., Outcome]
 
 SCRIPT = """
 from pathlib import Path
-from sideband.benchmarks.generate import processes, run
+from sideband.benchmarks.simulate.dijets import processes, run
 if __name__ == "__main__":
     run.produce([run.Order(processes.signal(), 2030, Path({out!r}), {seed})], 2)
 """

@@ -16,7 +16,7 @@ from sideband.benchmarks.events.tables import Dataset, Events
 from sideband.benchmarks.metrics import closure
 from sideband.benchmarks.simulate.dijets import chunk, processes
 from sideband.benchmarks.simulate.dijets.source import Source, Veto, hardest_cone
-from tests.benchmarks.generate.conftest import SEED
+from tests.benchmarks.dijets.conftest import SEED
 
 Array = NDArray[np.float64]
 
@@ -133,7 +133,7 @@ class Looker(Veto):
 
 
 def test_the_veto_drops_next_to_nothing_that_would_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sideband.benchmarks.generate.source as module
+    import sideband.benchmarks.simulate.dijets.source as module
     from sideband.benchmarks.simulate.dijets import detector, jets
 
     monkeypatch.setattr(module, "Veto", Looker)

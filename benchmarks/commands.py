@@ -1,0 +1,205 @@
+"""What each command of `python -m benchmarks` does. Heavy imports wait until a command needs them."""
+
+import argparse
+from pathlib import Path
+
+from sideband.infer import events
+from sideband.infer.errors import BadInput
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a suite, or what is missing of it, and print its results."""
+    from sideband.benchmarks.grid import run as grid
+
+    given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh)
+    suite, good = grid.run(arguments.suite, arguments.runs, *given)
+    if good and arguments.stage in (None, "benchmark"):
+        _print_summary(arguments.runs / suite.name)
+    return 0 if good else 1
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the report of what is finished."""
+    from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.report import page
+
+    kept = arguments.folder / "suite.json"
+    if not kept.is_file():
+        raise BadInput(f"{kept}: no such file; give the folder of a suite that has run, as in runs/quick")
+    print(page.write(suites.load(kept), arguments.folder))
+    return 0
+
+
+def migrate(arguments: argparse.Namespace) -> int:
+    """Make MLflow's tables."""
+    from sideband.benchmarks.tracking import store
+
+    store.migrate(store.tracking_uri(arguments.runs))
+    return 0
+
+
+def record(arguments: argparse.Namespace) -> int:
+    """Bring MLflow up to date with every finished cell of a suite."""
+    from sideband.benchmarks.report import ledger
+
+    ledger.record(arguments.folder, arguments.runs)
+    return 0
+
+
+def _print_summary(folder: Path) -> None:
+    """The results table on the terminal, and where the report is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.report.results import gather
+
+    results = gather(suites.load(folder / "suite.json"), folder)
+    for found in results.suite.problem.summary(results):
+        table = Table(title=found.caption, title_justify="left")
+        for name in found.head[:5]:
+            table.add_column(name)
+        for row in found.rows:
+            table.add_row(*row[:5])
+        Console().print(table)
+    print(f"report: {(folder / 'report' / 'index.html').resolve()}")
+
+
+def download(arguments: argparse.Namespace) -> int:
+    """Fetch the LHC Olympics R&D feature files."""
+    from sideband.benchmarks.events import download
+
+    download.download(arguments.to, arguments.parts, arguments.site or download.ZENODO)
+    return 0
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Make events with Pythia, with figures."""
+    from sideband.benchmarks.events import embed
+    from sideband.benchmarks.report import describe as files_of
+    from sideband.benchmarks.simulate.dijets import Wanted, generate
+
+    many = arguments.kind in ("sample", "embedded")
+    options = {
+        "out": Path("data") / (arguments.kind if many else f"{arguments.kind}.h5"),
+        "events": embed.GENERATED["qcd"] if arguments.kind == "embedded" else 100_000,
+        **{key: value for key, value in vars(arguments).items() if key not in ("command", "cores")},
+    }
+    wanted = Wanted(**options)
+    figures = wanted.out / "figures" if many else _figures_of(wanted.out)
+    files = generate(wanted, arguments.cores)
+    files_of.describe(files, figures)
+    print(*files, sep="\n")
+    if many:
+        print(f"python -m benchmarks run quick --events {wanted.out}")
+    return 0
+
+
+def showers(arguments: argparse.Namespace) -> int:
+    """Simulate calorimeter showers, with figures."""
+    from sideband.benchmarks.events import showers as readers
+    from sideband.benchmarks.problems.showers import figures
+    from sideband.benchmarks.report import style
+    from sideband.benchmarks.simulate.showers import simulation
+    from sideband.benchmarks.simulate.showers.decays import Decay, decays
+
+    drawn = _figures_of(arguments.out)
+    if arguments.mass is None and (arguments.depth is not None or arguments.lifetime is not None):
+        raise BadInput(
+            "--depth, --lifetime: of chi, whose --mass [GeV] is missing; without them, photons are simulated"
+        )
+    if arguments.mass is None:
+        name, made = "photons", simulation.photons(arguments.events, arguments.seed)
+    else:
+        decay = Decay(arguments.mass, arguments.depth, arguments.lifetime)
+        name, made = decay.name, decays(decay, arguments.events, arguments.seed)
+    seen = made[made.voxels.any(axis=1)]
+    if not len(seen):
+        raise BadInput(f"none of {len(made)} showers of {name} left any energy: more --events, or an earlier decay")
+    readers.write(arguments.out, seen)
+    for stem, figure in figures.describe({name: seen}).items():
+        style.save(figure, drawn / stem)
+    left = f"; {len(made) - len(seen)} left no energy" if len(seen) < len(made) else ""
+    print(f"{arguments.out}: {len(seen)} showers of {name}{left}; figures in {drawn}")
+    return 0
+
+
+def _figures_of(out: Path) -> Path:
+    """The folder for the figures of a file: its name without suffix; raises `BadInput` if either cannot be written."""
+    events.check_output(out)
+    figures = out.with_suffix("")
+    if figures == out or (figures.exists() and not figures.is_dir()):
+        raise BadInput(f"{out}: the folder of its figures would be {figures}, which is a file; choose another name")
+    return figures
+
+
+def describe(arguments: argparse.Namespace) -> int:
+    """Print and draw what files of events hold."""
+    from sideband.benchmarks.report import describe as files_of
+
+    first = arguments.files[0]
+    files_of.describe(
+        arguments.files, arguments.out or (first if first.is_dir() else first.parent) / "figures", arguments.mass
+    )
+    return 0
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Print the rules of the events layout that files break."""
+    from sideband.benchmarks.events import layout
+
+    broken = {path: layout.violations(path, arguments.mass) for path in arguments.files}
+    for path, rules in broken.items():
+        print(f"{path}: {'valid' if not rules else ''}".rstrip(), *rules, sep="\n  ")
+    number = sum(map(len, broken.values()))
+    if number:
+        where = ", ".join(str(path) for path, rules in broken.items() if rules)
+        raise BadInput(f"{number} rules of the events layout broken in {where}")
+    return 0
+
+
+def task(arguments: argparse.Namespace) -> int:
+    """Draw one task of a suite."""
+    from sideband.benchmarks.events import sources
+    from sideband.benchmarks.grid import suite as suites
+
+    suite = suites.load(arguments.suite)
+    inputs = sources.files(suite["dataset"], Path()).values()
+    events.check_output(arguments.out, [suites.path_of(arguments.suite), *inputs])
+    window = arguments.window or next(iter(suite.windows()))
+    injection = arguments.injection or next(iter(suite.injections()))
+    seed = arguments.seed or next(iter(suite.seeds(injection)))
+    suite.draw(window, injection, seed, arguments.out)
+    return 0
+
+
+def control(arguments: argparse.Namespace) -> int:
+    """Write floor and positive control of the closure test on a task."""
+    from sideband.benchmarks import problems
+
+    events.check_output(arguments.out, [arguments.task])
+    problem = problems.of_task(arguments.task)
+    events.write_json(arguments.out, problem.control(arguments.task, arguments.closure_events))
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Write the numbers of one cell."""
+    from sideband.benchmarks import problems
+
+    given = (arguments.scores, arguments.template, arguments.data_scores, arguments.template_scores)
+    events.check_output(arguments.out, [arguments.task, *(path for path in given if path)])
+    problem, efficiencies = problems.of_task(arguments.task), tuple(arguments.efficiencies)
+    numbers = problem.evaluate(arguments.task, *given, efficiencies, arguments.closure_events)
+    events.write_json(arguments.out, numbers)
+    return 0
+
+
+COMMANDS = {
+    each.__name__: each
+    for each in (
+        *(run, report, record, migrate),
+        *(download, generate, showers, describe, validate),
+        *(task, control, evaluate),
+    )
+}

@@ -1,0 +1,117 @@
+"""Commands in the pages: each is given to the argument parser that will read it, and none is run."""
+
+import importlib
+import re
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.grid import suite as suites
+from sideband.infer.arguments import Parser
+from tests.docs.pages import INLINE, PAGES, ROOT, blocks, name, prose
+
+PACKAGES = ("infer", "benchmarks", "train", "export")
+OTHERS = ("mlflow ui --backend-store-uri", "pip install", "pre-commit install")  # that are not ours
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([\w./]+):", MAKEFILE.replace("$(VENV)", ".venv"), re.MULTILINE))
+VARIABLES = set(re.findall(r"^(\w+) \?=", MAKEFILE, re.MULTILINE))
+
+
+class Parsed(Exception):
+    """What a parser has made of a command line."""
+
+    def __init__(self, arguments: Namespace) -> None:
+        self.arguments = arguments
+
+
+def written(page: Path) -> Iterator[str]:
+    """Whole commands of a page: lines of its shell blocks, and code in its text that calls make or Docker."""
+    yield from (line for block in blocks(page, "sh") for line in block.text.splitlines() if line.strip())
+    if page.name != "CHANGELOG.md":
+        yield from (
+            code for code in INLINE.findall(prose(page)) if re.match(r"(\w+=\S+ )*(make|docker compose) ", code)
+        )
+
+
+def begun(page: Path) -> Iterator[tuple[str, str]]:
+    """Package and command of every `python -m …` in a page's text, which may leave out what follows."""
+    if page.name != "CHANGELOG.md":  # it names what is gone
+        yield from re.findall(r"`python -m (?:sideband\.)?(\w+) (\w+)", prose(page))
+
+
+def parse(monkeypatch: pytest.MonkeyPatch, package: str, arguments: list[str]) -> Namespace:
+    read = Parser.parse_args
+
+    def stop(self: Parser, *given: Any, **named: Any) -> NoReturn:
+        raise Parsed(read(self, *given, **named))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", [package, *arguments])
+        patched.setattr(Parser, "parse_args", stop)
+        with pytest.raises(Parsed) as found:
+            importlib.import_module(f"sideband.{package}.__main__").main()
+    return found.value.arguments
+
+
+def check_ours(monkeypatch: pytest.MonkeyPatch, package: str, arguments: list[str]) -> None:
+    parsed = parse(monkeypatch, package, arguments)
+    suite, method = getattr(parsed, "suite", None), getattr(parsed, "method", None)
+    assert suite is None or suite in suites.names() or suite.endswith(".yaml"), f"no suite {suite}"
+    if method is not None:
+        catalogue.get(method)
+
+
+def check_make(arguments: list[str]) -> None:
+    for argument in arguments:
+        variable, is_set, _ = argument.partition("=")
+        assert variable in (VARIABLES if is_set else TARGETS), argument
+
+
+def check_compose(arguments: list[str]) -> None:
+    files = [arguments[at + 1] for at, each in enumerate(arguments) if each == "-f"] or ["docker-compose.yml"]
+    services = {name for file in files for name in yaml.safe_load((ROOT / file).read_text())["services"]}
+    rest = [each for at, each in enumerate(arguments) if each != "-f" and arguments[at - 1] != "-f"]
+    options = {each for each in rest if each.startswith("-")}
+    command, *named = (each for each in rest if each not in options)
+    assert command in ("up", "down")
+    assert options <= {"--build", "--exit-code-from"}
+    assert set(named) <= services
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in written(page):
+        words = shlex.split(line.replace(".venv/bin/", ""), comments=True)
+        while words and re.match(r"\w+=", words[0]):
+            words.pop(0)
+        match words:
+            case ["make", *rest]:
+                check_make(rest)
+            case ["docker", "compose", *rest]:
+                check_compose(rest)
+            case ["python", "-m", "pytest", *rest]:
+                assert all((ROOT / path).exists() for path in rest if path.startswith("tests")), line
+            case ["python", "-m", module, *rest] if module.removeprefix("sideband.") in PACKAGES:
+                check_ours(monkeypatch, module.removeprefix("sideband."), rest)
+            case _:
+                assert line.startswith(OTHERS), f"nobody knows how to check: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_in_the_text_exist(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package, command in begun(page):
+        assert package in PACKAGES, package
+        monkeypatch.setattr(sys, "argv", [package, command, "--help"])
+        with pytest.raises(SystemExit) as left:
+            importlib.import_module(f"sideband.{package}.__main__").main()
+        assert left.value.code == 0, f"{package} {command}"
+    capsys.readouterr()

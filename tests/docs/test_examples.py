@@ -1,0 +1,78 @@
+"""Suites and Python in the pages, and the examples in docstrings: all of them work."""
+
+import doctest
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sideband.benchmarks.grid import suite as suites
+from sideband.train import methods
+from sideband.train.classifiers.settings import ClassifierSettings
+from sideband.train.settings import settings_from
+from tests.docs.pages import PAGES, ROOT, Block, blocks, name
+from tests.infer import graphs
+
+FILES = ("data", "signal", "background", "simulation", "test", "file")  # keys whose values name files
+SEARCH = {  # what a block that holds sections alone is completed with
+    "about": "a search",
+    "dataset": {"source": "dijets"},
+    "mass_range": [2.3, 5.0],
+    "windows": [[3.3, 3.7]],
+    "injections": [430],
+    "seeds": [1],
+    "methods": {"cathode": {}},
+}
+
+
+def found(language: str) -> list[Any]:
+    return [pytest.param(block, id=f"{name(page)}:{block.line}") for page in PAGES for block in blocks(page, language)]
+
+
+def named(value: Any) -> Iterator[str]:
+    """The files that a section names."""
+    if isinstance(value, dict):
+        yield from (each for key, each in value.items() if key in FILES)
+        value = list(value.values())
+    for each in value if isinstance(value, list) else []:
+        yield from named(each)
+
+
+@pytest.mark.parametrize("block", found("yaml"))
+def test_suites_load(block: Block, tmp_path: Path) -> None:
+    content = {**SEARCH, **yaml.safe_load(block.text)} if "about:" not in block.text else None
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(content) if content else block.text)
+    for file in named(yaml.safe_load(block.text).get("dataset")):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    suite = suites.load(path)
+    for entry in [*suite["methods"], *suite["shared"]]:
+        methods.settings(entry, suite.settings(entry), entry)
+    settings_from(ClassifierSettings, suite["classifier"], "classifier")
+
+
+@pytest.mark.parametrize("block", found("python"))
+def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs.score(tmp_path / "score.onnx")
+    graphs.template(tmp_path / "template.onnx")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.text, "page", "exec"), {})
+
+
+@pytest.mark.parametrize("block", found("pycon"))
+def test_sessions_hold(block: Block) -> None:
+    session = doctest.DocTestParser().get_doctest(block.text, {}, "page", None, block.line)
+    assert not doctest.DocTestRunner().run(session).failed
+
+
+def test_examples_in_docstrings_hold() -> None:
+    for package in ("infer", "benchmarks", "train", "export"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if ">>>" in path.read_text():
+                module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+                result = doctest.testmod(importlib.import_module(f"sideband.{module}"))
+                assert not result.failed, module

@@ -1,0 +1,68 @@
+"""LaCATHODE: CATHODE's classifier in the latent space of its flow, so that a cut does not shape the mass spectrum.
+
+A. Hallin, G. Kasieczka, T. Quadfasel, D. Shih, M. Sommerhalder, "Resonant anomaly detection without background
+sculpting", arXiv:2210.14924. The flow maps background of any mass to the same normal distribution. The classifier
+compares the window's data there with samples of that distribution. It cannot learn the mass from them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from sideband.benchmarks.events.task import Task
+from sideband.train.methods import Fitted, Needed
+from sideband.train.nets.flow import ConditionalDensity
+from sideband.train.run import Run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """None of its own: flow, oversampling and classifier are those of CATHODE."""
+
+
+class Template(nn.Module):
+    """Background events in the window: noise `[N, d]` and mass `[N, 1]` → features `[N, d]`.
+
+    The encoder turns them back into the noise that they came from, so the classifier sees samples of the prior.
+    """
+
+    def __init__(self, density: ConditionalDensity) -> None:
+        super().__init__()
+        self.density = density
+
+    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
+        """Sample the density at the given masses."""
+        return self.density.sample(noise, condition)
+
+
+class Encoder(nn.Module):
+    """Features `[N, d]` and mass `[N, 1]` → latent `[N, d]`, normal for background of every mass."""
+
+    def __init__(self, density: ConditionalDensity) -> None:
+        super().__init__()
+        self.density = density
+        self.latent_width = density.flow.features
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Follow the flow back to noise."""
+        x, _ = self.density.preprocess(features.T)
+        noise, _ = self.density.flow.latent(x[None], self.density.mass(condition.T)[None])
+        return noise[0].T
+
+
+def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The template and the encoder."""
+    return _modules(ConditionalDensity(features, needs["sideband"].flow))
+
+
+def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
+    """Nothing is left to fit before the classifier."""
+    density = needs["sideband"].modules["density"]
+    assert isinstance(density, ConditionalDensity)
+    return Fitted(_modules(density))
+
+
+def _modules(density: ConditionalDensity) -> dict[str, nn.Module]:
+    return {"template": Template(density), "encoder": Encoder(density)}

@@ -1,0 +1,81 @@
+"""The training template: drawn with torch, from the very numbers that ONNX Runtime will be fed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sideband.benchmarks.events.tables import Events
+from sideband.benchmarks.events.task import Task
+from sideband.infer import draws, events
+from sideband.infer.columns import split
+from sideband.infer.errors import GateFailed
+from sideband.train import ports
+
+
+@dataclass(frozen=True)
+class Template:
+    """Template events and, where a method reweights, their weights `[N]`."""
+
+    events: Events
+    weight: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+def draw(module: nn.Module, task: Task, name: str, device: torch.device, beside: Path) -> Template:
+    """Draw the training template of a module.
+
+    Args:
+        module: a template.
+        task: the task.
+        name: the method, for messages.
+        device: where the module is.
+        beside: the folder that holds its rows, if it has any of its own.
+
+    Returns:
+        One event for each target mass, or for each event that the template takes in turn.
+
+    Raises:
+        GateFailed: a feature or a weight is not finite, or a weight is negative.
+    """
+    drawn = draws.from_task(task.path, ports.inputs(module, task), task.seed, beside)
+    count = drawn.count
+    masses, outputs = [], []
+    for index in range(-(-count // draws.BLOCK)):
+        block = drawn.block(index)
+        masses.append(block["condition"][:, 0])
+        feeds = {name: torch.from_numpy(values).to(device) for name, values in block.items()}
+        outputs.append([found.cpu().numpy() for found in ports.run(module, feeds)])
+    features, *weights = (np.concatenate(parts)[:count] for parts in zip(*outputs, strict=True))
+    bad = int((~np.isfinite(np.column_stack([features, *weights]))).any(1).sum())
+    if bad:
+        raise GateFailed(f"{name}: {bad} of {count} events of its template are not finite; lower the learning rate")
+    weight = weights[0][:, 0] if weights else None
+    if (weight is not None and not (weight >= 0).all()) or (weight is not None and not weight.any()):
+        raise GateFailed(f"{name}: the weights of its template are negative or all zero; lower the learning rate")
+    return Template(Events(np.concatenate(masses)[:count], features, None), weight)
+
+
+def write(path: Path, drawn: Template, task: Task) -> None:
+    """Write a template as event columns: the mass, the features and, where there is one, the weight."""
+    columns = {task.mass: drawn.events.mass, **split(drawn.events.features, task.features)}
+    units = dict(task.units)
+    if drawn.weight is not None:
+        columns["weight"], units["weight"] = drawn.weight, ""
+    with events.new_file(path) as file:
+        file.attrs.update({"kind": "template", "seed": task.seed, "count": len(drawn)})
+        events.write(file, columns, units)
+
+
+def write_rows(path: Path, rows: dict[str, Events], task: Task) -> None:
+    """Write the rows that a template takes from a file of its own, a group each."""
+    with events.new_file(path) as file:
+        file.attrs.update({"kind": "rows", "mass": task.mass, "features": list(task.features), "seed": task.seed})
+        for group, table in rows.items():
+            columns = {task.mass: table.mass, **split(table.features, task.features)}
+            events.write(file.create_group(group), columns, task.units)

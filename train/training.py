@@ -1,0 +1,72 @@
+"""What a fit is given: settings of the training, and the players with their losses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sideband.train.settings import Count, Positive, Rate, Share
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained."""
+
+    epochs: Count = 100
+    batch: Count = 256  # events in a step, for each member
+    learning_rate: Rate = 1e-3
+    schedule: Literal["constant", "cosine", "halving"] = "constant"
+    validation: Share = 0.1  # share of the events held out
+    patience: Count | None = 10  # epochs without a better validation loss; None runs all epochs and keeps the last
+    ema: Share = 0.999  # decay of the averaged weights, which are the ones kept
+    clip: Positive = 5.0  # largest norm of a member's gradient
+    weight_decay: Share = 0.0
+    momentum: Share = 0.9  # Adam's β₁
+    precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products; splines stay in float32
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and not self.validation:
+            raise ValueError("patience needs held-out events; set validation above 0, or patience to null")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as a player sees it.
+
+    Args:
+        rows: rows of the training tensors, `[members, batch, …]` each.
+        epoch: number of the epoch, from 0.
+        random: generator for whatever a loss draws.
+        prepared: what `prepare` made of the batch, the same for all players.
+        losses: loss `[members]` of each player before this one, None for those that passed.
+    """
+
+    rows: tuple[Tensor, ...]
+    epoch: int
+    random: torch.Generator
+    prepared: Any = None
+    losses: tuple[Tensor | None, ...] = ()
+
+
+# From the model and a batch to the loss of each member `[members]`, or None if this player passes.
+Loss = Callable[[Any, Batch], Tensor | None]
+
+# From the model and a batch to what its players share.
+Prepare = Callable[[Any, Batch], Any]
+
+
+@dataclass(frozen=True)
+class Player:
+    """One side of the training. Likelihood fits have one player, adversarial fits two.
+
+    Args:
+        parameters: the parameters that this player moves.
+        loss: what they minimise.
+        criterion: what is compared between epochs on the held-out events; the loss itself if None.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    loss: Loss
+    criterion: Loss | None = None
