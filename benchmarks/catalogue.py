@@ -89,7 +89,7 @@ _FLOW, _HEAVY, _LIGHT = "shower_flow", "shower_classifier", "shower_classifier_l
 CATALOGUE: dict[str, Method] = {
     "sideband": Method("Sideband flow", "arXiv:2109.00546", roles=(), shared=True),
     "cathode": Method("CATHODE", "arXiv:2109.00546", MAKES, ("sideband",), colour="#0173b2"),
-    "lacathode": Method("LaCATHODE", "arXiv:2210.14924", MAKES, ("sideband",), colour="#b1400d"),
+    "lacathode": Method("LaCATHODE", "arXiv:2210.14924", MAKES, ("sideband",), colour="#8c8c00"),
     "anode": Method("ANODE", "arXiv:2001.04990", needs=("sideband",), own_score=True, colour="#de8f05"),
     "ranode": Method("R-ANODE", "arXiv:2312.11629", needs=("sideband",), own_score=True, colour="#029e73"),
     "transit": Method("TRANSIT", "arXiv:2503.04342", MAKES, colour="#d55e00"),

@@ -48,13 +48,12 @@ def compare(
         fit_path, model_path: model.pt and the file exported from it.
         task_path: the task, for realistic inputs.
         batches: events in one call.
-        repeats: timed repeats of each row.
-        seconds: least total time of a row.
+        repeats, seconds: timed repeats of each row, and their least total time.
         provider: "cpu" or "cuda", of both engines.
         compiled: whether to time torch.compile too.
 
     Raises:
-        BadInput: not a graph of a torch module, or of another fit; another task; or no such device.
+        BadInput: not a graph of a torch module or of this fit, another task, or no such device.
         GateFailed: the two do not agree.
     """
     device = open_device(provider)
@@ -80,21 +79,11 @@ def compare(
             }
             if compiled:
                 engines["torch.compile"] = partial(_synchronised, fast, rows, device) if fast is not None else None
+            row = {"kind": "compare", "model_sha256": model.sha256, "role": model.role, "method": fit.method}
+            row |= {"provider": provider, "batch": batch, "threads": threads, "parity": worst}
             for engine, call in engines.items():
                 timing = time_calls([call], batch, repeats, seconds) if call else {"missing": NO_COMPILER}
-                yield {
-                    "kind": "compare",
-                    "engine": engine,
-                    "model_sha256": model.sha256,
-                    "role": model.role,
-                    "method": fit.method,
-                    "provider": provider,
-                    "batch": batch,
-                    "threads": threads,
-                    "parity": worst,
-                    **timing,
-                    **provenance.record(),
-                }
+                yield {**row, "engine": engine, **timing, **provenance.record()}
 
 
 def _exported(fit: Saved, fit_path: Path, model_path: Path) -> tuple[Part, torch.nn.Module]:

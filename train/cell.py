@@ -47,26 +47,24 @@ def fit_cell(
 ) -> None:
     """Fit `method` on a task and leave model.pt, fit.json and the training template in `out`.
 
-    After a kill the same call goes on from its checkpoints; on the CPU with the same number of threads the result is
+    After a kill the same call resumes from its checkpoints. On the CPU, with the same number of threads, the result is
     bitwise that of a call that was never killed.
 
     Args:
         method: a name in the catalogue.
-        task_path: the task.
-        out: the cell's folder.
+        task_path, out: the task, and the cell's folder.
         settings, classifier: changes to the method's and the classifier's defaults.
         needs: model.pt of the shared fits that the method stands on, by name.
         folds: folds of the cross-fit; none where 0.
         device: "cpu" or "cuda"; no fallback.
         threads: CPU threads, fixed because sums depend on their number.
-        checkpoints: folder for unfinished work; `out`/checkpoints where None.
-        checkpoint_seconds: least time between two checkpoints.
+        checkpoints, checkpoint_seconds: folder for unfinished work, and the least time between two saves.
         suite: the experiment the cell belongs to.
         store: an MLflow store to log to while fitting; None keeps the journal for later.
 
     Raises:
         BadInput: unknown method or setting, a shared fit that is missing or not of this task, no truth for a reference,
-            too few events, no such device, or a place that cannot be written; nothing is left of the call then.
+            too few events, no such device, or a place that cannot be written; such a call leaves nothing behind.
         GateFailed: a number of the fit is not finite; there is no model.pt of it.
     """
     start, cpu_start = time.monotonic(), time.process_time()

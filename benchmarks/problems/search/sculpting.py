@@ -17,6 +17,7 @@ TABULATED = (0.2, 0.05, 0.01, 0.001)  # efficiencies in the table
 COLUMNS = 4  # of panels with spectra
 
 Found = dict[str, list[dict[str, Any]]]  # the records of all seeds, by method
+TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100)  # of χ²/ndof
 
 
 def section(results: Results) -> Section | None:
@@ -42,7 +43,7 @@ def section(results: Results) -> Section | None:
             _spectra(found, results.suite.windows()[window], results.mass_unit),
         ),
     ]
-    return "Sculpting", _text(found, injections[injection] or 0), content
+    return "Sculpting", _text(found, injections[injection] or 0, results.mass_unit), content
 
 
 def _records(results: Results, window: str, injection: str) -> Found:
@@ -56,7 +57,9 @@ def _records(results: Results, window: str, injection: str) -> Found:
     return found
 
 
-def _text(found: Found, injected: int) -> str:
+def _text(found: Found, injected: int, unit: str) -> str:
+    edges = next(iter(found.values()))[0]["edges"]
+    reach = f"{edges[0]:.3g} to {edges[-1]:.3g} {unit}".rstrip()
     bins = {
         efficiency: [number for some in found.values() for record in some if (number := record["bins"][place])]
         for place, efficiency in enumerate(metric.EFFICIENCIES)
@@ -67,11 +70,11 @@ def _text(found: Found, injected: int) -> str:
     text = (
         "A score sculpts if a cut on it changes the shape of the background's mass spectrum, which can fake or hide a "
         "bump. Thresholds are those that pass a fraction ε of the test background in the window. They are applied to "
-        "test background of all masses, and the normalised spectrum after the cut is compared with the one before, in "
-        f"{metric.BINS} bins with equal numbers of events, or in fewer where fewer than {metric.LEAST_EXPECTED} events "
-        f"per bin would pass{used}. The variance is that of a subset of the "
-        "events before the cut, so a random selection of as many events has an expected χ²/ndof of 1 "
-        "(arXiv:2210.14924, with the finite selection in the variance)."
+        f"test background of all masses ({reach}), and the normalised spectrum after the cut is compared with the one "
+        f"before, in {metric.BINS} bins with equal numbers of events, or in fewer where fewer than "
+        f"{metric.LEAST_EXPECTED} events per bin would pass{used}. The variance is that of a subset of the events "
+        "before the cut, so a random selection of as many events has an expected χ²/ndof of 1 (arXiv:2210.14924, with "
+        "the finite selection in the variance)."
     )
     if injected:
         text += " The data of these fits contain signal; only background events enter the spectra."
@@ -102,6 +105,9 @@ def _chi2(found: Found) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(metric.EFFICIENCIES, [f"{efficiency:g}" for efficiency in metric.EFFICIENCIES])
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.invert_xaxis()
     axes.set_xlabel("background efficiency $\\epsilon$ in the window")
