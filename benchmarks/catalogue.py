@@ -154,10 +154,13 @@ ABSENT: dict[str, Method] = {
 
 
 def get(name: str) -> Method:
-    """The catalogue's entry of `name`, or of METHOD in `METHOD@LABEL`, by which a suite has one method more than once.
+    """The catalogue's entry of a name. A suite may list a method more than once, as METHOD@LABEL.
 
     Raises:
         BadInput: an unknown or missing method.
+
+    >>> get("drapes_sb").title, get("cathode@narrow").title
+    ('DRAPES SB', 'CATHODE @ narrow')
     """
     base, _, label = name.partition("@")
     if label and base in CATALOGUE:

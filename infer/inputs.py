@@ -54,6 +54,9 @@ class Constant:
 
         Raises:
             BadInput: it would lie inside the window or outside the data.
+
+        >>> round(Constant("low", 0.25).value((3.3, 3.7), (2.3, 5.0)), 6)
+        3.2
         """
         low, high = window
         beyond = self.margin * (high - low)
@@ -74,7 +77,13 @@ KINDS: dict[str, type[Drawn]] = {"noise": Noise, "target": Target, "rows": Rows,
 
 
 def described(drawn: Drawn) -> dict[str, Any]:
-    """The JSON object that `parsed` reads back."""
+    """The JSON object that `parsed` reads back.
+
+    >>> described(Target())
+    {'kind': 'target'}
+    >>> parsed(described(Rows("data", "sidebands")))
+    Rows(group='data', region='sidebands', order='random', file='')
+    """
     kind = next(name for name, each in KINDS.items() if isinstance(drawn, each))
     return {"kind": kind, **asdict(drawn)}
 

@@ -233,7 +233,11 @@ def _check_target(file: h5py.Group, found: Task) -> None:
 
 
 def window_name(window: Sequence[float]) -> str:
-    """The name of a window in folders and tables: "3.3-3.7", "3300-3700", "-1-2"."""
+    """The name of a window in folders and tables.
+
+    >>> window_name((3.3, 3.7)), window_name((3300, 3700.0)), window_name((-1, 2))
+    ('3.3-3.7', '3300-3700', '-1-2')
+    """
     return "-".join(repr(float(edge) + 0.0).removesuffix(".0") for edge in window)  # 0.0 turns -0.0 into itself
 
 

@@ -48,6 +48,9 @@ def significance(observed: float, expected: float, error: float) -> float:
 
     The asymptotic profile-likelihood formula for a counting experiment whose background is known to a Gaussian error
     (G. Cowan, K. Cranmer, E. Gross, O. Vitells, arXiv:1007.1727).
+
+    >>> round(significance(120, 100, 5), 3)
+    1.723
     """
     n, b, v = observed, expected, error**2
     if b <= 0:

@@ -52,25 +52,25 @@ class Record:
 
     @classmethod
     def of(cls, folder: Path) -> "Record":
-        """The journal that lies in `folder`, to be gone on with; raises `BadInput` if it does not say of what."""
+        """Open the journal in `folder` to continue it; raises `BadInput` if its first line is missing or damaged."""
         first = next(read_journal(folder / JOURNAL), {"kind": ""})
         if first["kind"] != "cell":
             raise BadInput(f"{folder / JOURNAL}: damaged; remove the folder, and run the suite again")
         return cls(folder, {key: value for key, value in first.items() if key not in ("kind", "identity", "time")})
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Note numbers at a step."""
+        """Record numbers at a step."""
         new = {key: float(value) for key, value in values.items() if self._known.get((key, step)) != float(value)}
         if new:
             self._append({"kind": "metrics", "values": new, "step": step})
             self._known |= {(key, step): value for key, value in new.items()}
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        """Note words, with the next number: what may change between two runs of one cell, as code and machine."""
+        """Record text with the next number: what may differ between two runs of a cell, such as code and machine."""
         self._waiting.append(_timed({"kind": "tags", "values": {key: str(value) for key, value in values.items()}}))
 
     def artifacts(self, paths: Sequence[Path], folder: str = "") -> None:
-        """Note files to keep with the run."""
+        """Record files to keep with the run."""
         for path in paths:
             digest = events.sha256(path)
             if (folder, digest) not in self._files:
@@ -115,6 +115,6 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
             line = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        held = LINES.get(str(line.get("kind"))) if isinstance(line, dict) else None
-        if held is not None and all(isinstance(line.get(key), kind) for key, kind in {**held, "time": int}.items()):
+        fields = LINES.get(str(line.get("kind"))) if isinstance(line, dict) else None
+        if fields is not None and all(isinstance(line.get(key), kind) for key, kind in {**fields, "time": int}.items()):
             yield line

@@ -22,7 +22,7 @@ CURSOR = "mlflow.json"
 PUSH_SECONDS = 5.0
 LOCAL = "sqlite:///"  # what the address of a local store begins with
 
-# A dead server must not hold up a fit: MLflow's own defaults retry for minutes. Nor need it talk.
+# A dead server must not delay a fit, but MLflow's defaults retry for minutes. Its messages are of no use here either.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -61,7 +61,7 @@ def client(uri: str) -> Any:
     """An MLflow client for `uri` that gives up on a dead server within seconds.
 
     Raises:
-        BadInput: something else than a file stands where a local store would, for which MLflow would wait minutes.
+        BadInput: the path of a local store is not a file; MLflow would retry for minutes.
     """
     path = _database(uri)
     if path is not None:
@@ -77,7 +77,7 @@ def migrate(uri: str) -> None:
     """Make the store's tables, once and by one process, before many write to it.
 
     Raises:
-        BadInput: they cannot be made, or what is there is no store of MLflow's.
+        BadInput: they cannot be made, or the file there is not an MLflow store.
     """
     path = _database(uri)
     if path is None:
@@ -97,7 +97,7 @@ def migrate(uri: str) -> None:
 
 
 def _make_tables(path: Path) -> None:
-    """Make a store's tables under another name first: a process that is killed meanwhile leaves no half of a store."""
+    """Make a store's tables under another name first, so that a kill leaves no half-made store."""
     with events.atomic(path) as temporary:
         try:
             for left in path.parent.glob(f"{temporary.name}*"):
@@ -110,7 +110,7 @@ def _make_tables(path: Path) -> None:
 
 
 def push(folder: Path, uri: str, final: bool = False) -> str:
-    """Send what the store does not have yet of the journal in `folder`.
+    """Send the part of the journal in `folder` that the store does not have yet.
 
     Args:
         folder: the cell's folder.
@@ -143,7 +143,7 @@ def push(folder: Path, uri: str, final: bool = False) -> str:
 
 
 def _cursors(path: Path) -> dict[str, dict[str, Any]]:
-    """How far each store has got; nothing where a kill has torn the file, for a run is found again by its identity."""
+    """How far each store has got. A file torn by a kill counts as empty, because runs are found again by identity."""
     try:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -153,7 +153,7 @@ def _cursors(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _knows(store: Any, run_id: str) -> bool:
-    """Whether a run is still there; a store may have been deleted and begun anew."""
+    """Whether a run still exists; somebody may have deleted the store and started another."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -165,7 +165,7 @@ def _knows(store: Any, run_id: str) -> bool:
 
 
 def _open_run(store: Any, uri: str, cell: Mapping[str, Any]) -> str:
-    """The cell's run, found by its identity or made; open again if it had ended."""
+    """The cell's run, found by its identity or created; reopened if it had ended."""
     from mlflow.entities import Dataset, DatasetInput, Param, RunTag
 
     name = str(cell["suite"])
@@ -213,7 +213,7 @@ def _send(store: Any, run_id: str, folder: Path, lines: Sequence[Mapping[str, An
 
 
 def register(store: Any, run_id: str, method: str, role: str, alias: str, tags: Mapping[str, str]) -> None:
-    """Register a run's exported file under its method and role, with an alias for its cell; once a run."""
+    """Register a run's exported file under its method and role, once, with an alias for its cell."""
     name = f"{method}-{role}"
     if not store.search_registered_models(f"name = '{name}'"):
         store.create_registered_model(name, description=f"The {role} of {method}, ONNX, as exported by Sideband")
@@ -227,7 +227,7 @@ def register(store: Any, run_id: str, method: str, role: str, alias: str, tags: 
 
 
 def reason(error: Exception) -> str:
-    """What an error says, on one line; those of SQLAlchemy go on with the query and an address to read."""
+    """The message of an error on one line, without the query and the address that SQLAlchemy appends."""
     return re.split(r" \[SQL: | \(Background on ", in_one_line(error))[0]
 
 
@@ -235,13 +235,13 @@ def reason(error: Exception) -> str:
 def live(folder: Path, uri: str | None) -> Iterator[None]:
     """Push the journal in `folder` every few seconds while the block runs, and at its end.
 
-    A store that does not answer is said once and never stops the block; the journal stays and is replayed later.
+    A store that does not answer is reported once and never stops the block. The journal stays and is replayed later.
     """
     if uri is None:
         yield
         return
     ended = threading.Event()
-    said: list[str] = []
+    reported: list[str] = []
 
     def once() -> None:
         if not (folder / JOURNAL).exists():
@@ -249,10 +249,10 @@ def live(folder: Path, uri: str | None) -> Iterator[None]:
         try:
             push(folder, uri)
         except Exception as error:  # whatever MLflow or the network throws: the fit is worth more than its log
-            if not said:
-                said.append(reason(error))
+            if not reported:
+                reported.append(reason(error))
                 print(
-                    f"MLflow at {uri} does not answer ({said[0]}); training goes on, "
+                    f"MLflow at {uri} does not answer ({reported[0]}); training goes on, "
                     f"{folder / JOURNAL} is replayed later",
                     file=sys.stderr,
                     flush=True,
