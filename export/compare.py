@@ -79,7 +79,7 @@ def compare(
             }
             if compiled:
                 engines["torch.compile"] = partial(_synchronised, fast, rows, device) if fast is not None else None
-            row = {"kind": "compare", "model_sha256": model.sha256, "role": model.role, "method": fit.method}
+            row: Record = {"kind": "compare", "model_sha256": model.sha256, "role": model.role, "method": fit.method}
             row |= {"provider": provider, "batch": batch, "threads": threads, "parity": worst}
             for engine, call in engines.items():
                 timing = time_calls([call], batch, repeats, seconds) if call else {"missing": NO_COMPILER}
