@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from benchmarks import methods, suite
+from sideband.benchmarks import catalogue
+from sideband.benchmarks.grid import suite
 
 folder, client = Path(sys.argv[1]), MlflowClient(sys.argv[2])
 the_suite = suite.load(folder / "suite.json")
@@ -29,9 +30,9 @@ assert sorted(found) == sorted(cells), f"runs {found} for cells {cells}"
 assert {run.info.status for run in runs} == {"FINISHED"}
 
 for run in runs:
-    for role in methods.get(run.data.tags["method"]).roles:
-        held = [file.path for file in client.list_artifacts(run.info.run_id, role)]
-        assert f"{role}/{role}.onnx" in held, f"{run.info.run_name}: {role} has {held}"
+    for role in catalogue.get(run.data.tags["method"]).roles:
+        stored = [file.path for file in client.list_artifacts(run.info.run_id, role)]
+        assert f"{role}/{role}.onnx" in stored, f"{run.info.run_name}: {role} has {stored}"
         name = f"{run.data.tags['method']}-{role}"
         versions = client.search_model_versions(f"name = '{name}' and run_id = '{run.info.run_id}'")
         assert len(versions) == 1, f"{name}: {len(versions)} versions"

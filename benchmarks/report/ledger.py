@@ -73,8 +73,10 @@ def _note(folder: Path, cell: Cell, suite: Suite) -> None:
     journal.metrics(best)
     journal.artifacts([path for pattern in RECORDS for path in sorted(place.glob(pattern))], "records")
     journal.artifacts(sorted((folder / "report" / "cells").glob(f"{cell.folder.replace('/', '_')}_*.png")), "figures")
-    for role in catalogue.get(cell.method).roles:
-        journal.artifacts([place / f"{role}.onnx", place / "check.npz"], role)
+    method = catalogue.get(cell.method)
+    for role in method.roles:
+        rows = [place / "source.h5"] if method.rows and role == "template" else []
+        journal.artifacts([place / f"{role}.onnx", place / "check.npz", *rows], role)
 
 
 def _alias(suite: Suite, cell: Cell) -> str:
