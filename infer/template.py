@@ -52,7 +52,7 @@ def generate(
     """
     if model.role != "template":
         raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
-    events.check_output(out, [model.path, task, *([expected] if expected else [])])
+    events.check_output(out, [model.path, task, *_rows(model), *([expected] if expected else [])])
     seed = int(model.metadata["seed"]) if seed is None else seed
     source = drawn(model, task, seed)
     count = source.count if count is None else count
@@ -95,6 +95,12 @@ def drawn(model: Model, task: str | Path, seed: int) -> draws.Draws:
     """The inputs of a template's graph on a task; raises `BadInput` as `draws.from_task` and `purpose.check` do."""
     purpose.check(model, task, "/")
     return draws.from_task(task, model.inputs, seed, model.path.parent)
+
+
+def _rows(model: Model) -> set[Path]:
+    """The files beside the graph that it takes rows from."""
+    drawn = [port.drawn for port in model.inputs.values()]
+    return {model.path.with_name(each.file) for each in drawn if isinstance(each, Rows) and each.file}
 
 
 def _source(model: Model) -> str:

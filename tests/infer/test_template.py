@@ -98,6 +98,10 @@ def test_a_template_with_rows_of_its_own_reads_them_beside_its_graph(toy_task: P
     with h5py.File(tmp_path / "source.h5", "w") as file:
         for name, value in low.items():
             file[f"low/{name}"] = np.full(5, value, np.float32)
+    before = (tmp_path / "source.h5").read_bytes()
+    with pytest.raises(BadInput, match=r"source\.h5"):
+        template.generate(model, toy_task, tmp_path / "source.h5")
+    assert (tmp_path / "source.h5").read_bytes() == before
     assert template.generate(model, toy_task, out) == MASSES
     found = events.read(out, ["m", "x", "y"])
     np.testing.assert_allclose(found["x"], 1 + (found["m"] - 3), atol=1e-5)
