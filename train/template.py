@@ -56,7 +56,7 @@ def draw(module: nn.Module, task: Task, name: str, device: torch.device, beside:
     if bad:
         raise GateFailed(f"{name}: {bad} of {count} events of its template are not finite; lower the learning rate")
     weight = weights[0][:, 0] if weights else None
-    if (weight is not None and not (weight >= 0).all()) or (weight is not None and not weight.any()):
+    if weight is not None and (weight.min() < 0 or not weight.any()):
         raise GateFailed(f"{name}: the weights of its template are negative or all zero; lower the learning rate")
     return Template(Events(np.concatenate(masses)[:count], features, None), weight)
 

@@ -14,7 +14,7 @@ from sideband.infer.draws import generator
 from sideband.infer.errors import GateFailed
 from sideband.train import ports, saved, template
 from sideband.train.methods.search import lacathode, radot, salad
-from sideband.train.nets.flow import ConditionalDensity, FlowSettings
+from sideband.train.nets.flow import ConditionalDensity, DensitySampler, FlowSettings
 from tests.train.conftest import FitOf, NewRun
 
 
@@ -89,7 +89,7 @@ def test_the_encoder_turns_the_template_back_into_noise() -> None:
         torch.nn.init.normal_(parameter, std=0.3)
     density = density.double().eval().requires_grad_(False)
     noise, mass = torch.randn(200, 3, dtype=torch.float64).clamp(-2, 2), torch.rand(200, 1, dtype=torch.float64)
-    features = lacathode.Template(density)(noise, mass)
+    features = DensitySampler(density)(noise, mass)
     torch.testing.assert_close(lacathode.Encoder(density)(features, mass), noise, atol=1e-6, rtol=0)
 
 

@@ -158,6 +158,18 @@ class ConditionalDensity(nn.Module):
         return self.preprocess.inverse(self.flow.sample(noise.T[None], self.mass(mass.T)[None])[0]).T
 
 
+class DensitySampler(nn.Module):
+    """Events of a density: noise `[N, d]` and mass `[N, 1]` → features `[N, d]`."""
+
+    def __init__(self, density: ConditionalDensity) -> None:
+        super().__init__()
+        self.density = density
+
+    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
+        """Sample the density at the given masses."""
+        return self.density.sample(noise, condition)
+
+
 class DensityRatio(nn.Module):
     """An anomaly score `[N, 1]` of features `[N, d]` at masses `[N, 1]`: log p(x|m) - log p_background(x|m).
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from sideband.benchmarks.events.task import Task
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.flow import ConditionalDensity
+from sideband.train.nets.flow import ConditionalDensity, DensitySampler
 from sideband.train.run import Run
 
 
@@ -20,25 +20,13 @@ class Settings:
     """None of its own: the density is the shared sideband fit, oversampling and classifier are the suite's."""
 
 
-class Template(nn.Module):
-    """Background events in the window: noise `[N, d]` and mass `[N, 1]` → features `[N, d]`."""
-
-    def __init__(self, density: ConditionalDensity) -> None:
-        super().__init__()
-        self.density = density
-
-    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
-        """Sample the density at the given masses."""
-        return self.density.sample(noise, condition)
-
-
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
     """The template."""
-    return {"template": Template(ConditionalDensity(features, needs["sideband"].flow))}
+    return {"template": DensitySampler(ConditionalDensity(features, needs["sideband"].flow))}
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
     """Nothing is left to fit before the classifier."""
     density = needs["sideband"].modules["density"]
     assert isinstance(density, ConditionalDensity)
-    return Fitted({"template": Template(density)})
+    return Fitted({"template": DensitySampler(density)})

@@ -13,28 +13,13 @@ from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.flow import ConditionalDensity
+from sideband.train.nets.flow import ConditionalDensity, DensitySampler
 from sideband.train.run import Run
 
 
 @dataclass(frozen=True)
 class Settings:
     """None of its own: flow, oversampling and classifier are those of CATHODE."""
-
-
-class Template(nn.Module):
-    """Background events in the window: noise `[N, d]` and mass `[N, 1]` → features `[N, d]`.
-
-    The encoder turns them back into the noise that they came from, so the classifier sees samples of the prior.
-    """
-
-    def __init__(self, density: ConditionalDensity) -> None:
-        super().__init__()
-        self.density = density
-
-    def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
-        """Sample the density at the given masses."""
-        return self.density.sample(noise, condition)
 
 
 class Encoder(nn.Module):
@@ -65,4 +50,5 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
 
 def _modules(density: ConditionalDensity) -> dict[str, nn.Module]:
-    return {"template": Template(density), "encoder": Encoder(density)}
+    # The encoder turns the template back into the noise it came from, so the classifier sees samples of the prior.
+    return {"template": DensitySampler(density), "encoder": Encoder(density)}
