@@ -1,4 +1,4 @@
-"""python -m benchmarks run|report|record|migrate|generate|showers|describe|validate|download|task|control|evaluate."""
+"""python -m benchmarks COMMAND: run suites, report and keep their results, make and check events; and single steps."""
 
 import argparse
 import math
@@ -32,6 +32,12 @@ def main() -> int:
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
     run.add_argument("--events", type=Path, help="folder of a generated sample, in place of the embedded events")
     run.add_argument("--fresh", action="store_true", help="take the folder of another suite; what fits this one stays")
+
+    run.add_argument("--seeds", type=whole(0, LARGEST_SEED), nargs="+", default=(), help="these seeds alone: a piece")
+
+    merge = commands.add_parser("merge", help="put pieces of one suite, run in several folders, into one folder")
+    merge.add_argument("pieces", type=Path, nargs="+", help="folders of the suite, as other/field")
+    merge.add_argument("--into", type=Path, required=True, help="runs/SUITE, new or with results of its own")
 
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
@@ -97,6 +103,9 @@ def main() -> int:
     evaluate.add_argument("--scores", type=Path, required=True)
     for name in ("template", "data-scores", "template-scores"):
         evaluate.add_argument(f"--{name}", type=Path)
+    evaluate.add_argument(
+        "--latents", type=Path, nargs=2, metavar="FILE", help="of the test events, and of the template, by an encoder"
+    )
     evaluate.add_argument("--efficiencies", type=EFFICIENCY, nargs="*", default=[1e-2, 1e-3])
     for command in (control, evaluate):
         command.add_argument("--task", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""The methods of the benchmark: what each is, what it needs, and which ones are still missing.
+"""The methods of the benchmark: what each is, and what it needs.
 
 One line here and one file in `train/methods/` add a method. The catalogue stands in this package, and not beside the
 method files, because the grid and the report must read it where no torch is installed.
@@ -20,7 +20,8 @@ class Method:
     Args:
         title: its name in figures and tables.
         paper: "arXiv:…", or "" for references of our own.
-        roles: what it exports: "template" and "score", or "score" alone; "density" where it has one.
+        roles: what it exports: "template" and "score", or "score" alone; "density", "encoder" or "signal"
+            where it has one.
         needs: fits that it shares with other methods, each a node of the grid of its own.
         events: groups of events that it reads beside the data: "simulation", or none.
         rows: whether its fit leaves rows of its own in `source.h5`, which its template combines.
@@ -29,6 +30,8 @@ class Method:
         own_score: whether its score is a module of its own, not the suite's classifier.
         problem: the problem that it solves, one of `PROBLEMS`.
         everywhere: fitted once for all windows.
+        own_fit: whether it fits a part of its template to each window, on top of a fit that serves all of them.
+        of: what its setting `of` names: methods that make a "template", or whose score is a "classifier"; "" for none.
         file: its file in `train/methods/`, where that is not its own name.
         preset: settings that set it apart from the other variants of that file.
         colour: its colour in every figure. It never changes, and no other method has it.
@@ -45,6 +48,8 @@ class Method:
     problem: str = "search"
     shared: bool = False
     everywhere: bool = False
+    own_fit: bool = False
+    of: str = ""
     file: str = ""
     preset: Mapping[str, Any] = field(default_factory=dict)
     colour: str = ""
@@ -61,7 +66,11 @@ class Method:
 
 
 MAKES = ("template", "score")  # the roles of a method that makes a template
+F4F = "arXiv:2305.04646"
+FINDS = ("score", "signal")  # those of one that models the signal
 SIGMA, DRAPES, CALOFLOW = "arXiv:2410.20537", "arXiv:2312.10130", "arXiv:2312.11618"
+TRANSIT = "arXiv:2503.04342"
+RANODE = "arXiv:2312.11629"
 
 
 def _sigma(title: str, background: str, needs: str, colour: str) -> Method:
@@ -89,11 +98,58 @@ _FLOW, _HEAVY, _LIGHT = "shower_flow", "shower_classifier", "shower_classifier_l
 CATALOGUE: dict[str, Method] = {
     "sideband": Method("Sideband flow", "arXiv:2109.00546", roles=(), shared=True),
     "cathode": Method("CATHODE", "arXiv:2109.00546", MAKES, ("sideband",), colour="#0173b2"),
-    "lacathode": Method("LaCATHODE", "arXiv:2210.14924", MAKES, ("sideband",), colour="#8c8c00"),
+    "lacathode": Method("LaCATHODE", "arXiv:2210.14924", (*MAKES, "encoder"), ("sideband",), colour="#8c8c00"),
+    "reversal": Method("Gradient reversal", "arXiv:1409.7495", needs=("sideband",), own_score=True, colour="#6c6c9c"),
     "anode": Method("ANODE", "arXiv:2001.04990", needs=("sideband",), own_score=True, colour="#de8f05"),
-    "ranode": Method("R-ANODE", "arXiv:2312.11629", needs=("sideband",), own_score=True, colour="#029e73"),
-    "transit": Method("TRANSIT", "arXiv:2503.04342", MAKES, colour="#d55e00"),
+    "ranode": Method("R-ANODE", RANODE, FINDS, ("sideband",), own_score=True, colour="#029e73"),
+    "ranode_true": Method(
+        "R-ANODE, true fraction",
+        RANODE,
+        FINDS,
+        ("sideband",),
+        truth=True,
+        own_score=True,
+        file="ranode",
+        preset={"of_truth": 1.0},
+        colour="#7fc8a9",
+    ),
+    "ranode_scan": Method("R-ANODE, scan", "arXiv:2506.00119", FINDS, ("sideband",), own_score=True, colour="#015b43"),
+    "morph": Method("TRANSIT's morph", TRANSIT, roles=(), shared=True),
+    "morph_consistent": Method(
+        "TRANSIT's morph, consistent", TRANSIT, roles=(), shared=True, file="morph", preset={"consistency": 10.0}
+    ),
+    "morph_unconsistent": Method(
+        "TRANSIT's morph, no consistency", TRANSIT, roles=(), shared=True, file="morph", preset={"consistency": 0.0}
+    ),
+    "transit": Method("TRANSIT", TRANSIT, MAKES, ("morph",), colour="#d55e00"),
+    "latransit": Method("LaTRANSIT", TRANSIT, (*MAKES, "encoder"), ("morph_consistent",), colour="#e8820e"),
+    "latransit_unconsistent": Method(
+        "LaTRANSIT, no consistency",
+        TRANSIT,
+        (*MAKES, "encoder"),
+        ("morph_unconsistent",),
+        file="latransit",
+        colour="#9c9ede",
+    ),
     "salad": Method("SALAD", "arXiv:2001.05001", MAKES, events=("simulation",), colour="#12711c"),
+    "curtains": Method("CURTAINs", "arXiv:2203.09470", MAKES, colour="#4a6fe3"),
+    "base": Method("Base flow of all data", F4F, roles=(), shared=True, everywhere=True),
+    "base_simulation": Method(
+        "Base flow of the simulation",
+        "arXiv:2212.11285",
+        roles=(),
+        shared=True,
+        everywhere=True,
+        file="base",
+        preset={"of": "simulation"},
+    ),
+    "curtainsf4f": Method("CURTAINsF4F", F4F, MAKES, ("sideband",), colour="#f14cc1"),
+    "curtainsf4f_efficient": Method(
+        "CURTAINsF4F, efficient", F4F, MAKES, ("base",), own_fit=True, file="curtainsf4f", colour="#00b8c4"
+    ),
+    "feta": Method(
+        "FETA", "arXiv:2212.11285", MAKES, ("base_simulation",), ("simulation",), own_fit=True, colour="#b8850a"
+    ),
     "radot": Method("RAD-OT", "arXiv:2407.19818", MAKES, rows=True, colour="#a23582"),
     "matching": Method("Flow matching", SIGMA, roles=(), shared=True, everywhere=True),
     "matching_sb": Method(
@@ -113,10 +169,14 @@ CATALOGUE: dict[str, Method] = {
     "drapes_sb": _drapes("DRAPES SB", "sideband", "#591e71"),
     "drapes_sr": _drapes("DRAPES SR", "signal region", "#592f0d"),
     "drapes_mc": _drapes("DRAPES MC", "simulation", "#8c0800"),
+    "refined": Method("Refined", "arXiv:2009.03796", MAKES, of="template", colour="#e8000b"),
+    "mixed": Method("Mixed templates", "arXiv:2307.11157", MAKES, rows=True, of="template", colour="#1ac938"),
+    "combined": Method("Combined scores", "arXiv:2307.11157", of="classifier", colour="#8b2be2"),
     "cwola": Method("CWoLa", "arXiv:1805.02664", colour="0.65"),
     "iad": Method("Idealised detector", "", truth=True, colour="0.15"),
     "supervised": Method("Supervised", "", truth=True, colour="0.45"),
     "shower_flow": _shower_fit("CaloFlow's flows"),
+    "shower_layers": _shower_fit("CaloFlow's first flow, in logits"),
     "shower_classifier": _shower_fit("Shower classifier, 5 GeV", truth=True),
     "shower_classifier_light": _shower_fit(
         "Shower classifier, 5 MeV", truth=True, file="shower_classifier", preset={"mass": 0.005}
@@ -130,6 +190,8 @@ CATALOGUE: dict[str, Method] = {
         problem="showers",
         colour="#4c72b0",
     ),
+    "caloflow_logits": _shower_score("CaloFlow, -log p in logits", "#ccb974", _FLOW, file="caloflow", score="logits"),
+    "caloflow_released": _shower_score("CaloFlow, released code", "#8c613c", _FLOW, "shower_layers"),
     "caloflow_two_sided": _shower_score("CaloFlow, two-sided", "#dd8452", _FLOW, file="caloflow", score="two-sided"),
     "caloflow_layers": _shower_score("CaloFlow, layers", "#55a868", _FLOW, file="caloflow", score="layers"),
     "caloflow_voxels": _shower_score("CaloFlow, voxels", "#c44e52", _FLOW, file="caloflow", score="voxels"),
@@ -145,13 +207,6 @@ CATALOGUE: dict[str, Method] = {
     "shower_combined": _shower_score("CaloFlow and supervised, 5 GeV", "#64b5cd", _FLOW, _HEAVY, truth=True),
 }
 
-# Published, not built yet: listed so that nobody takes their absence for a verdict.
-ABSENT: dict[str, Method] = {
-    "curtains": Method("CURTAINs", "arXiv:2203.09470"),
-    "curtainsf4f": Method("CURTAINsF4F", "arXiv:2305.04646"),
-    "feta": Method("FETA", "arXiv:2212.11285"),
-}
-
 
 def get(name: str) -> Method:
     """The catalogue's entry of a name. A suite may list a method more than once, as METHOD@LABEL.
@@ -165,9 +220,7 @@ def get(name: str) -> Method:
     base, _, label = name.partition("@")
     if label and base in CATALOGUE:
         entry = CATALOGUE[base]
-        return replace(entry, title=f"{entry.title} @ {label}", file=entry.file or base)
+        return replace(entry, title=f"{entry.title} @ {label.replace('@', ' @ ')}", file=entry.file or base)
     if name in CATALOGUE:
         return CATALOGUE[name]
-    if name in ABSENT:
-        raise BadInput(f"method '{name}' ({ABSENT[name].paper}) is not built yet; there are: {', '.join(CATALOGUE)}")
     raise BadInput(f"unknown method '{name}'; there are: {', '.join(CATALOGUE)}")

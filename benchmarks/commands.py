@@ -11,11 +11,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a suite, or what is missing of it, and print its results."""
     from sideband.benchmarks.grid import run as grid
 
-    given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh)
+    given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh, arguments.seeds)
     suite, good = grid.run(arguments.suite, arguments.runs, *given)
     if good and arguments.stage in (None, "benchmark"):
         _print_summary(arguments.runs / suite.name)
     return 0 if good else 1
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Put pieces of a suite together, and write the report of what is finished."""
+    from sideband.benchmarks.grid import merge as pieces
+    from sideband.benchmarks.report import page
+
+    suite = pieces.merge(arguments.pieces, arguments.into)
+    print(page.write(suite, arguments.into))
+    return 0
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -57,10 +67,10 @@ def _print_summary(folder: Path) -> None:
     results = gather(suites.load(folder / "suite.json"), folder)
     for found in results.suite.problem.summary(results):
         table = Table(title=found.caption, title_justify="left")
-        for name in found.head[:5]:
+        for name in found.head:
             table.add_column(name)
         for row in found.rows:
-            table.add_row(*row[:5])
+            table.add_row(*row)
         Console().print(table)
     print(f"report: {(folder / 'report' / 'index.html').resolve()}")
 
@@ -164,10 +174,10 @@ def task(arguments: argparse.Namespace) -> int:
     from sideband.benchmarks.grid import suite as suites
 
     suite = suites.load(arguments.suite)
-    inputs = sources.files(suite["dataset"], Path()).values()
-    events.check_output(arguments.out, [suites.path_of(arguments.suite), *inputs])
     window = arguments.window or next(iter(suite.windows()))
-    injection = arguments.injection or next(iter(suite.injections()))
+    inputs = sources.files(suite.at(window)["dataset"], Path()).values()
+    events.check_output(arguments.out, [suites.path_of(arguments.suite), *inputs])
+    injection = arguments.injection or next(iter(suite.at(window).injections()))
     seed = arguments.seed or next(iter(suite.seeds(injection)))
     suite.draw(window, injection, seed, arguments.out)
     return 0
@@ -188,9 +198,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from sideband.benchmarks import problems
 
     given = (arguments.scores, arguments.template, arguments.data_scores, arguments.template_scores)
-    events.check_output(arguments.out, [arguments.task, *(path for path in given if path)])
+    latents = tuple(arguments.latents or ())
+    events.check_output(arguments.out, [arguments.task, *latents, *(path for path in given if path)])
     problem, efficiencies = problems.of_task(arguments.task), tuple(arguments.efficiencies)
-    numbers = problem.evaluate(arguments.task, *given, efficiencies, arguments.closure_events)
+    numbers = problem.evaluate(arguments.task, *given, efficiencies, arguments.closure_events, latents)
     events.write_json(arguments.out, numbers)
     return 0
 
@@ -198,7 +209,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     each.__name__: each
     for each in (
-        *(run, report, record, migrate),
+        *(run, merge, report, record, migrate),
         *(download, generate, showers, describe, validate),
         *(task, control, evaluate),
     )

@@ -23,7 +23,7 @@ from sideband.train.run import check_folder
 from sideband.train.saved import Saved
 
 VECTORS, REPORT = "check.npz", "export.json"
-OURS = re.compile(r"(template|score|density|fold\d+)\.onnx")  # of whichever fit
+OURS = re.compile(r"(template|signal|score|density|encoder|fold\d+)\.onnx")  # of whichever fit
 
 
 def export_cell(fit_path: Path, task_path: Path, out: Path, cache: Path | None = None) -> list[Path]:

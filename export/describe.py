@@ -12,7 +12,7 @@ from sideband.benchmarks.events.task import Task
 from sideband.export.part import Part
 from sideband.infer import draws, provenance
 from sideband.infer.inputs import Constant, described
-from sideband.infer.metadata import Port
+from sideband.infer.metadata import MAKERS, Port
 from sideband.train import ports
 from sideband.train.saved import Saved
 
@@ -22,12 +22,12 @@ def example(task: Task, part: Part, size: int, beside: Path) -> dict[str, NDArra
 
     Args:
         task: the task.
-        part: the graph; a template gets its draws, a score the data of the window.
+        part: the graph; a template or a signal gets its draws, a score the data of the window.
         size: events.
         beside: the folder of the fit, where rows of its own lie.
     """
     inputs = part.inputs(task)
-    if part.role == "template":
+    if part.role in MAKERS:
         drawn = draws.from_task(task.path, inputs, task.seed, beside)
         return {name: values[:size] for name, values in drawn.blocks(0, -(-size // draws.BLOCK)).items()}
     data = task.events("data")
@@ -40,8 +40,10 @@ def example(task: Task, part: Part, size: int, beside: Path) -> dict[str, NDArra
 def describe(fit: Saved, task: Task, part: Part, outputs: tuple[str, ...], flop: float | None) -> dict[str, Any]:
     """The file's metadata, all but its parity."""
     method = catalogue.get(fit.method)
-    everywhere = any(catalogue.get(need).everywhere for need in method.needs)
-    own = {name: Port((name,), ("",), (1,)) for name in outputs} | {"features": ports.features(task)}
+    everywhere = any(catalogue.get(need).everywhere for need in method.needs) and not method.own_fit
+    own = {name: Port((name,), ("",), (1,)) for name in outputs}
+    own |= {"features": ports.features(task), "mass": ports.mass(task)}
+    own["latent"] = Port(("latent",), ("",), (getattr(part.module, "latent_width", 0),))
     settings = {
         "method": asdict(fit.settings),
         "classifier": asdict(fit.classifier_settings) if fit.classifier is not None else None,

@@ -33,7 +33,7 @@ class Part:
 
     Args:
         stem: what the file is called.
-        role: "template", "score" or "density".
+        role: "template", "signal", "score", "density" or "encoder".
         module: what gives the output, or, where there are trees, what gives their input; None for trees alone.
         trees: the trees.
     """

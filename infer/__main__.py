@@ -33,7 +33,7 @@ def main() -> int:
     )
     template.add_argument("--expect", type=Path, help="a template made with torch that this one must reproduce")
 
-    score = commands.add_parser("score", help="write anomaly scores")
+    score = commands.add_parser("score", help="write anomaly scores, or the latents of an encoder")
     score.add_argument("model", type=Path, nargs="+", help="an exported score.onnx, or one file a fold")
     score.add_argument("--events", type=Path, required=True, help="events or task file")
     score.add_argument("--group", default="/", help="group of the file that holds the columns ('test' in a task)")

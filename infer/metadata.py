@@ -13,7 +13,8 @@ from .columns import split
 from .errors import BadInput
 from .inputs import Constant, Drawn, Target, parsed
 
-ROLES = ("template", "score", "density")
+ROLES = ("template", "signal", "score", "density", "encoder")
+MAKERS = ("template", "signal")  # roles of graphs that make events
 
 # The values of metadata_props that are JSON; the others are plain text.
 STRUCTURED = frozenset(
@@ -36,8 +37,8 @@ STRUCTURED = frozenset(
 class Port:
     """One input or output of a graph, `[N, width]`: its columns side by side, their names, units and widths.
 
-    A column holds one number an event, or many: the voxels of a calorimeter. An input of a template also says how
-    it is drawn.
+    A column holds one number an event, or many: the voxels of a calorimeter. An input of a template or a signal also
+    says how it is drawn.
     """
 
     columns: tuple[str, ...]
@@ -84,9 +85,13 @@ def parse(properties: Mapping[str, str], path: object) -> dict[str, Any]:
         features = "features" in outputs and outputs.keys() <= {"features", "weight"}
         weight = "weight" not in outputs or (outputs["weight"].columns == ("weight",) and outputs["weight"].width == 1)
         together = {"inputs": mass and drawn, "outputs": features and weight}
+    elif metadata["role"] == "signal":
+        drawn = all(port.drawn is not None and _agrees(port) for port in inputs.values())
+        both = outputs.keys() == {"features", "mass"} and outputs["mass"].width == 1
+        together = {"inputs": drawn, "outputs": both}
     else:
         together = {
-            "outputs": len(outputs) == 1 and width == 1,
+            "outputs": len(outputs) == 1 and (width == 1 or metadata["role"] == "encoder"),
             "fitted_range": metadata["fitted_range"].keys() <= known,
         }
     together["parity"] = not metadata["parity"] or len(metadata["parity"]["atol"]) == width

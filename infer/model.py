@@ -37,7 +37,7 @@ class Model:
     Attributes:
         metadata: the file's `metadata_props`, those in `STRUCTURED` parsed.
         verified: whether the file's digest was compared with the one in export.json beside it.
-        role: "template", "score" or "density".
+        role: "template", "signal", "score", "density" or "encoder".
         inputs, outputs: what the graph takes and gives, by name, in order.
         sha256: digest of the file.
         provider: the execution provider in use, asserted.

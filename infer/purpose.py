@@ -11,6 +11,7 @@ from . import events
 from .draws import TARGET
 from .errors import BadInput
 from .inputs import Rows, Target
+from .metadata import MAKERS
 from .model import Model
 
 
@@ -88,7 +89,7 @@ def window_of(path: str | Path) -> list[float] | None:
 
 def _places(model: Model, group: str) -> dict[str, str]:
     """Where a file holds each column that a graph takes."""
-    if model.role != "template":
+    if model.role not in MAKERS:
         return {column: f"{group}/{column}" for column in model.units()}
     places = {column: f"data/{column}" for column in model.outputs["features"].columns}
     for port in model.inputs.values():
@@ -103,8 +104,9 @@ def _check_columns(model: Model, path: str | Path, attributes: Mapping[str, Any]
     """A task names its mass and its features, in their order."""
     if attributes.get("kind") != "task":
         return
-    features = model.outputs["features"] if model.role == "template" else model.inputs.get("features")
-    for key, port in {"mass": model.inputs.get("condition"), "features": features}.items():
+    features = model.outputs["features"] if model.role in MAKERS else model.inputs.get("features")
+    mass = model.inputs.get("condition", model.outputs.get("mass"))
+    for key, port in {"mass": mass, "features": features}.items():
         if port is None or key not in attributes:
             continue
         found = tuple(map(str, np.atleast_1d(attributes[key])))

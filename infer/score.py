@@ -1,4 +1,4 @@
-"""Anomaly scores of events in a file, from one exported graph, or from one graph a fold."""
+"""Anomaly scores of events in a file, from one exported graph, or from one graph a fold; latents from an encoder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from . import draws, events, purpose
 from .columns import flattened, joined
 from .errors import BadInput
+from .metadata import MAKERS
 from .model import Model
 from .provenance import cores
 
@@ -27,12 +28,12 @@ def score(
 ) -> int:
     """Write the `score` of every event in `path` to `out`, row by row; larger is more signal-like.
 
-    With several models, event i is scored by model i modulo their number: the folds of a cross-fit, where each event
-    is scored by the model that did not see it. Features beyond the range the model was fitted in are clamped there by
-    the graph; their number is the attribute `clamped`.
+    An encoder has no score, so its `latent` is written. With several models, event i is scored by model i modulo
+    their number: the folds of a cross-fit, where each event is scored by the model that did not see it. Features beyond
+    the range the model was fitted in are clamped there by the graph; their number is the attribute `clamped`.
 
     Args:
-        models: graphs with role "score" or "density" and the same inputs.
+        models: graphs with role "score", "density" or "encoder" and the same inputs.
         path: an events file or a task.h5.
         out: the file to write.
         group: the group of `path` that holds the columns, "data" or "test" in a task.
@@ -55,7 +56,7 @@ def score(
         if not total:
             raise BadInput(f"{path}: no events in '{group}'")
     threads = threads or (1 if first.provider == "cuda" else cores())
-    (output,) = (port.columns[0] for port in first.outputs.values())
+    ((output, width),) = ((port.columns[0], port.width) for port in first.outputs.values())
     identity = {
         "kind": "scores",
         "model_sha256": ",".join(model.sha256 for model in models),
@@ -75,29 +76,30 @@ def score(
             outside |= ((numbers < lowest) | (numbers > highest)).any(axis=1)
         return {output: result, "clamped": outside.astype(np.float32)}
 
-    with events.Stream(out, [output, "clamped"], total, CHUNK, identity, {output: "", "clamped": ""}) as stream:
+    with events.Stream(out, [output, "clamped"], total, CHUNK, identity, {}, {output: width}) as stream:
         return stream.fill(make, threads, progress)
 
 
 def _check(model: Model, first: Model, path: str | Path, group: str) -> None:
     """Refuse a graph that gives no score, or that does not go with the first one or with the events."""
-    if model.role == "template":
-        raise BadInput(f"{model.path}: is a template graph, it has no score; use `python -m infer template`")
+    if model.role in MAKERS:
+        raise BadInput(f"{model.path}: is a {model.role} graph, it has no score; use `python -m infer template`")
     if model.inputs != first.inputs:
         raise BadInput(f"{model.path}: takes other inputs than {first.path}; give the folds of one model")
     purpose.check(model, path, group)
 
 
 def _scored(models: Sequence[Model], rows: events.Columns, start: int, size: int) -> NDArray[np.float32]:
-    """Scores `[size]` of events, the first of which is event `start` of its file."""
-    result = np.empty(size, dtype=np.float32)
+    """Scores `[size]`, or latents `[size, k]`, of events, the first of which is event `start` of its file."""
+    (width,) = (port.width for port in models[0].outputs.values())
+    result = np.empty((size, width), dtype=np.float32)
     for low in range(0, size, draws.BLOCK):
         block = slice(low, min(low + draws.BLOCK, size))
         feeds = {
             name: joined({column: rows[column][block] for column in port.columns}, port.columns)
             for name, port in models[0].inputs.items()
         }
-        found = np.concatenate([next(iter(model.finite(feeds).values())) for model in models], axis=1)
+        found = np.stack([next(iter(model.finite(feeds).values())) for model in models])
         fold = np.arange(start + block.start, start + block.stop) % len(models)
-        result[block] = found[np.arange(len(found)), fold]
-    return result
+        result[block] = found[fold, np.arange(found.shape[1])]
+    return result[:, 0] if width == 1 else result

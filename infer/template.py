@@ -1,4 +1,4 @@
-"""Mass-produce a template: any number of signal-region background events from one exported graph."""
+"""Mass-produce events of the signal region from one exported graph: background from a template, or a found signal."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from . import draws, events, purpose
 from .errors import BadInput, GateFailed
 from .inputs import Rows
+from .metadata import MAKERS
 from .model import Model, deviation
 from .provenance import cores
 
@@ -34,7 +35,7 @@ def generate(
     first events do not depend on `count`. Memory does not grow with `count`.
 
     Args:
-        model: a graph with role "template".
+        model: a graph with role "template" or "signal"; a signal makes its own masses.
         task: the task.h5 that gives target masses and sources.
         out: the file to write.
         count: events; by default as many as the task's target masses, or as the events that the graph takes in turn.
@@ -48,9 +49,9 @@ def generate(
         The number of events made now (not those found from before a kill).
 
     Raises:
-        BadInput: not a template graph, a task that does not fit it, or an unwritable `out`.
+        BadInput: not such a graph, a task that does not fit it, or an unwritable `out`.
     """
-    if model.role != "template":
+    if model.role not in MAKERS:
         raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
     events.check_output(out, [model.path, task, *_rows(model), *([expected] if expected else [])])
     seed = int(model.metadata["seed"]) if seed is None else seed
@@ -62,8 +63,8 @@ def generate(
         _read_expected(model, expected, count)
     threads = threads or (1 if model.provider == "cuda" else cores())
     chunk = max(CHUNK_BLOCKS, batch_blocks) * draws.BLOCK
-    mass = model.inputs["condition"].columns[0]
-    columns = [mass, *(column for port in model.outputs.values() for column in port.columns)]
+    mass = (model.outputs["mass"] if model.role == "signal" else model.inputs["condition"]).columns[0]
+    columns = list(dict.fromkeys([mass, *(column for port in model.outputs.values() for column in port.columns)]))
     identity = _identity(model, task) | {"seed": seed, "count": count, "batch": batch_blocks * draws.BLOCK}
 
     def make(start: int, size: int) -> events.Columns:
@@ -71,7 +72,8 @@ def generate(
         for first in range(start // draws.BLOCK, -(-(start + size) // draws.BLOCK), batch_blocks):
             # Whole blocks always, also the last one: an event never depends on how many come after it.
             feeds = source.blocks(first, batch_blocks)
-            parts.append(model.columns(model.finite(feeds)) | {mass: feeds["condition"][:, 0]})
+            target = {mass: feeds["condition"][:, 0]} if "condition" in feeds else {}
+            parts.append(model.columns(model.finite(feeds)) | target)
         return {name: np.concatenate([part[name] for part in parts])[:size] for name in columns}
 
     with events.Stream(out, columns, count, chunk, identity, model.units(), model.widths()) as stream:
@@ -82,7 +84,7 @@ def _identity(model: Model, task: str | Path) -> dict[str, Any]:
     """What a template was made from."""
     window = purpose.window_of(task)
     return {
-        "kind": "template",
+        "kind": model.role,
         "model_sha256": model.sha256,
         "task_sha256": events.sha256(task),
         "provider": model.provider,

@@ -19,6 +19,7 @@ import onnxruntime
 from . import draws, events, provenance, purpose
 from .columns import joined
 from .errors import BadInput
+from .metadata import MAKERS
 from .model import PROVIDERS, Model, session_options
 from .score import score
 from .template import drawn, generate
@@ -87,7 +88,7 @@ def measure(
 
 def _inputs(model: Model, task: str | Path, size: int) -> draws.Feeds:
     """At least `size` realistic rows for every input of the graph."""
-    if model.role == "template":
+    if model.role in MAKERS:
         return drawn(model, task, int(model.metadata["seed"])).blocks(0, -(-size // draws.BLOCK))
     purpose.check(model, task, "data")
     names = [column for port in model.inputs.values() for column in port.columns]
@@ -135,7 +136,7 @@ def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int
     """Time the whole way to a finished file of `count` events."""
     with tempfile.TemporaryDirectory() as folder:
         out, source = Path(folder) / "out.h5", Path(folder) / "events.h5"
-        if model.role != "template":
+        if model.role not in MAKERS:
             with events.new_file(source) as file:
                 rows = np.arange(count) % len(next(iter(inputs.values())))
                 for name, port in model.inputs.items():
@@ -143,7 +144,7 @@ def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int
 
         def once() -> float:
             start = time.perf_counter()
-            if model.role == "template":
+            if model.role in MAKERS:
                 generate(model, task, out, count, threads=threads)
             else:
                 score([model], source, out, threads=threads)

@@ -18,9 +18,8 @@ def main() -> int:
     fit.add_argument("--task", type=Path, required=True, help="task.h5")
     fit.add_argument("--out", type=folder, required=True, help="folder for model.pt and fit.json")
     fit.add_argument("--suite", help="suite whose settings to use (default: those of the papers)")
-    fit.add_argument(
-        "--needs", nargs="*", default=[], metavar="NAME=MODEL.PT", help="shared fits that the method needs"
-    )
+    fit.add_argument("--needs", nargs="*", default=[], metavar="NAME=MODEL.PT", help="fits that the method stands on")
+    fit.add_argument("--base", type=Path, help="model.pt of the same method, to give it another classifier")
     fit.add_argument("--device", default=None, help="cpu or cuda, no fallback (default: the suite's, else cpu)")
     fit.add_argument("--threads", type=whole(1, 1024), default=1, help="CPU threads (default 1)")
     fit.add_argument("--checkpoints", type=folder, help="folder for unfinished work alone (default: OUT/checkpoints)")
@@ -57,7 +56,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         arguments.task,
         arguments.out,
         suite.settings(arguments.method) if suite else {},
-        suite.classifier if suite else {},
+        suite.classifier_of(arguments.method) if suite else {},
         _needs(arguments.needs),
         suite.folds if suite else 0,
         arguments.device or (suite.device if suite else "cpu"),
@@ -66,6 +65,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         arguments.checkpoint_seconds,
         suite.name if suite else "own",
         uri if arguments.log == "live" or (arguments.log == "auto" and is_server(uri)) else None,
+        arguments.base,
     )
     return 0
 
@@ -94,6 +94,8 @@ def _check(arguments: argparse.Namespace) -> int:
     for section, name in suite.fits():
         methods.settings(name, suite.settings(name), f"{suite.name}: {section}.{name}")
     settings_from(ClassifierSettings, suite.classifier, f"{suite.name}: classifier")
+    for label, given in suite.classifiers.items():
+        settings_from(ClassifierSettings, given, f"{suite.name}: classifiers.{label}")
     open_device(suite.device)
     return 0
 

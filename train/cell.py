@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sideband.benchmarks import catalogue
+from sideband.benchmarks import catalogue, entries
 from sideband.benchmarks.events import task as tasks
 from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.tracking.journal import JOURNAL, Record
@@ -26,8 +26,8 @@ from sideband.train.saved import Saved
 from sideband.train.settings import settings_from
 from sideband.train.template import Template
 
-MODEL, NUMBERS, TEMPLATE = "model.pt", "fit.json", "template_torch.h5"
-OUTPUTS = (MODEL, NUMBERS, TEMPLATE, methods.ROWS, JOURNAL, CURSOR)
+MODEL, NUMBERS = "model.pt", "fit.json"
+OUTPUTS = (MODEL, NUMBERS, methods.TEMPLATE, methods.ROWS, JOURNAL, CURSOR)
 
 
 def fit_cell(
@@ -44,6 +44,7 @@ def fit_cell(
     checkpoint_seconds: float = 10.0,
     suite: str = "own",
     store: str | None = None,
+    base: Path | None = None,
 ) -> None:
     """Fit `method` on a task and leave model.pt, fit.json and the training template in `out`.
 
@@ -54,13 +55,14 @@ def fit_cell(
         method: a name in the catalogue.
         task_path, out: the task, and the cell's folder.
         settings, classifier: changes to the method's and the classifier's defaults.
-        needs: model.pt of the shared fits that the method stands on, by name.
+        needs: model.pt of the fits that the method stands on, by name.
         folds: folds of the cross-fit; none where 0.
         device: "cpu" or "cuda"; no fallback.
         threads: CPU threads, fixed because sums depend on their number.
         checkpoints, checkpoint_seconds: folder for unfinished work, and the least time between two saves.
         suite: the experiment the cell belongs to.
         store: an MLflow store to log to while fitting; None keeps the journal for later.
+        base: model.pt of the same method, taken over for another classifier; then `needs` has none.
 
     Raises:
         BadInput: unknown method or setting, a shared fit that is missing or not of this task, no truth for a reference,
@@ -69,35 +71,38 @@ def fit_cell(
     """
     start, cpu_start = time.monotonic(), time.process_time()
     torch.set_num_threads(threads)
-    entry = catalogue.get(method)
     the_settings = methods.settings(method, settings, f"methods.{method}")
     the_classifier = settings_from(ClassifierSettings, classifier, "classifier")
-    the_device = open_device(device)
-    checkpoints = checkpoints or out / "checkpoints"
-    _check_needs(method, entry.needs, needs)
-    _check_places(out, checkpoints, [task_path, *needs.values()])
+    the_device, checkpoints = open_device(device), checkpoints or out / "checkpoints"
+    wanted = () if base else entries.needs(method, vars(the_settings))
+    _check_needs(method, wanted, needs)
+    _check_places(out, checkpoints, [task_path, *needs.values(), *([base] if base else [])])
     task = tasks.read(task_path)
-    shared = {name: _opened(name, needs[name], task, the_device) for name in entry.needs}
-    _check_task(task, method, the_settings, {name: fit.settings for name, fit in shared.items()})
-
-    work = _Work(method, task, the_settings, the_classifier, shared, folds, out)
+    taken = _opened(method.rpartition("@")[0], base, task, the_device) if base else None
+    opened = {name: _opened(name, needs[name], task, the_device) for name in wanted}
+    work = _Work(method, task, the_settings, the_classifier, opened, folds, out, taken)
+    _check_task(task, method, the_settings, work.needs)
     run = work.run(suite, the_device, threads, checkpoints, checkpoint_seconds)
     with live(out, store), _undone(out, checkpoints, checkpoint_seconds), run.showing(), enough_memory():
         result, drawn, found = work.fitted(run)
-        cost = {"seconds": time.monotonic() - start, "cpu_seconds": time.process_time() - cpu_start}
-        cost["peak_memory_mib"] = run.peak_memory_mib()
-        numbers = {"kind": "fit", "method": method, "device": device, "threads": threads, "fits": run.fits, **cost}
-        _write(out, result, drawn, {**numbers, **found, **provenance.record()}, task)
+        cost = _cost(run, start, cpu_start)
+        numbers = {"method": method, "device": device, "threads": threads, "fits": run.fits, **cost, **found}
+        _write(out, result, drawn, numbers, task)
         run.record.metrics({key if key == "peak_memory_mib" else f"fit_{key}": value for key, value in cost.items()})
     remove_checkpoints(checkpoints)
+
+
+def _cost(run: Run, start: float, cpu_start: float) -> dict[str, float]:
+    spent = {"seconds": time.monotonic() - start, "cpu_seconds": time.process_time() - cpu_start}
+    return {**spent, "peak_memory_mib": run.peak_memory_mib()}
 
 
 def _write(out: Path, result: Saved, drawn: Template | None, numbers: Mapping[str, Any], task: Task) -> None:
     with events.atomic(out / MODEL) as model:  # the others get their names before it, or none of them does
         result.save(model)
         if drawn is not None:
-            template.write(out / TEMPLATE, drawn, task)
-        events.write_json(out / NUMBERS, numbers)
+            template.write(out / methods.TEMPLATE, drawn, task)
+        events.write_json(out / NUMBERS, {"kind": "fit", **numbers, **provenance.record()})
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,17 @@ class _Work:
     task: Task
     settings: Any
     classifier: ClassifierSettings
-    shared: Mapping[str, Saved]
+    opened: Mapping[str, Saved]
     folds: int
     out: Path
+    base: Saved | None
+
+    @property
+    def needs(self) -> dict[str, Any]:
+        """What is to be known of the fits that the method stands on, to open it again."""
+        if self.base is not None:
+            return dict(self.base.needs)
+        return {name: fit.as_need for name, fit in self.opened.items()}
 
     def identity(self) -> dict[str, Any]:
         """What tells the cell from others."""
@@ -119,7 +132,7 @@ class _Work:
             **self.task.cell(),
             "settings": asdict(self.settings),
             "classifier": asdict(self.classifier),
-            "needs": {name: asdict(fit.settings) for name, fit in self.shared.items()},
+            "needs": {name: asdict(need) for name, need in self.needs.items()},
             "folds": self.folds,
         }
 
@@ -138,26 +151,39 @@ class _Work:
 
     def fitted(self, run: Run) -> tuple[Saved, Template | None, dict[str, Any]]:
         """Run the whole fit; returns what is saved, the training template if there is one, and numbers to record."""
-        fitted = methods.load(self.method).fit(self.task, self.settings, self.shared, run)
+        fitted = self._fit(run)
         _settle(fitted, self.method)
         if fitted.rows:
             template.write_rows(self.out / methods.ROWS, fitted.rows, self.task)
-        drawn = None
-        if "template" in fitted.modules:
-            drawn = template.draw(fitted.modules["template"], self.task, self.method, run.device, self.out)
-        needed = {name: fit.settings for name, fit in self.shared.items()}
+        drawn = self._draw(fitted, run)
         result = Saved(
             self.method,
             self.settings,
-            needed,
+            self.needs,
             self.task.features,
             fitted.modules,
             self.classifier,
             saved.attributes_of(self.task),
         )
-        ranges, inside = classify(result, fitted.contrast, drawn, self.task, self.folds, run)
+        ranges, inside = classify(result, fitted, drawn, self.task, self.folds, run)
         result.fitted_range = ranges
         return result, drawn, {"outside_fitted_range": _outside(self.task, inside, ranges), **fitted.numbers}
+
+    def _fit(self, run: Run) -> methods.Fitted:
+        """Fit the method, or take over what an earlier fit of it has left; samples to classify are none of that."""
+        if self.base is None or not self.base.modules:
+            found: methods.Fitted = methods.load(self.method).fit(self.task, self.settings, self.opened, run)
+            return found
+        rows = template.read_rows(self.base.folder / methods.ROWS, self.task)
+        return methods.Fitted(self.base.modules, rows=rows)
+
+    def _draw(self, fitted: methods.Fitted, run: Run) -> Template | None:
+        """The training template; None of a method that makes none."""
+        if "template" not in fitted.modules:
+            return None
+        if self.base is not None:
+            return template.read(self.base.folder / methods.TEMPLATE, self.task)
+        return template.draw(fitted.modules["template"], self.task, self.method, run.device, self.out)
 
 
 def _check_needs(method: str, wanted: Sequence[str], needs: Mapping[str, Path]) -> None:

@@ -10,9 +10,10 @@ from torch import nn
 from sideband.benchmarks.events.tables import Events
 from sideband.benchmarks.events.task import Task
 from sideband.train import ports
+from sideband.train.classifiers.merge import settings_of
 from sideband.train.classifiers.settings import Array
 from sideband.train.classifiers.step import Classifier, train_classifier
-from sideband.train.methods import Contrast
+from sideband.train.methods import Contrast, Fitted
 from sideband.train.run import Run
 from sideband.train.saved import Saved
 from sideband.train.template import Template
@@ -23,12 +24,12 @@ Ranges = dict[str, dict[str, list[float]]]
 
 
 def classify(
-    result: Saved, contrast: Contrast | None, drawn: Template | None, task: Task, folds: int, run: Run
+    result: Saved, fitted: Fitted, drawn: Template | None, task: Task, folds: int, run: Run
 ) -> tuple[Ranges, Array]:
     """Train the classifiers of a fit, where it has any, and put them into `result`.
 
     A method whose score is a module of its own has no classifier and no folds, because an excess must come from the
-    same kind of classifier as the score.
+    same kind of classifier as the score. One that makes its score from classifiers of others has nothing to train.
 
     Returns:
         The range of each feature that each graph of the fit has seen, by role, and the window's data `[N, d]`.
@@ -36,7 +37,7 @@ def classify(
     data = task.events("data")
     rows = np.flatnonzero(task.inside(data))
     inside = data[rows]
-    seen = contrast
+    seen = contrast = fitted.contrast
     if drawn is not None and "score" not in result.modules:
         seen = Contrast(inside.features, drawn.events.features, drawn.weight)
         contrast = seen
@@ -50,6 +51,9 @@ def classify(
             result.folds.append(_trained(f"fold{fold}", part, result, run))
     if contrast is not None:
         result.classifier = _trained("classifier", contrast, result, run)
+    if fitted.classifier is not None:
+        result.classifier = fitted.classifier
+        result.classifier_settings = settings_of(fitted.classifier, result.classifier_settings)
     return _ranges(task, result.modules, seen), inside.features
 
 
@@ -78,7 +82,7 @@ def _encoded(encoder: nn.Module, table: Events, device: torch.device) -> Array:
 
 def _ranges(task: Task, modules: Mapping[str, nn.Module], contrast: Contrast | None) -> Ranges:
     ranges = {role: ports.fitted_ranges(module) for role, module in modules.items()}
-    encoder = ranges.pop("encoder", None)
+    encoder = ranges.get("encoder")
     if contrast is not None:
         low = np.minimum(contrast.positive.min(0), contrast.negative.min(0)).tolist()
         high = np.maximum(contrast.positive.max(0), contrast.negative.max(0)).tolist()

@@ -1,7 +1,8 @@
 """The one training loop: every model of every method is fitted here.
 
-All events stay on the device, and an epoch is a permutation of their rows. Everything random in an epoch follows from
-(seed, name, epoch), so on the CPU a fit that was killed and resumed gives bitwise the result of an unbroken one.
+All events stay on the device. Training is counted in steps and goes from one look at the held-out events to the next.
+Everything random in between follows from (seed, name, step), so on the CPU a fit that was killed and resumed gives
+bitwise the result of an unbroken one.
 """
 
 import time
@@ -29,12 +30,12 @@ def fit(
     members: int = 1,
     prepare: Prepare | None = None,
 ) -> Progress:
-    """Train `model` in place; it ends with the averaged weights of each member's best epoch.
+    """Train `model` in place; it ends with the averaged weights of each member's best look.
 
     Args:
         name: name of the fit within the run, for its checkpoint, its curves and its random numbers.
         model: on `run.device`. With several members, the first axis of every parameter counts them.
-        players: stepped in turn on every batch. The first one's criterion on the held-out events decides when to stop,
+        players: stepped in turn on every batch. The first one's criterion on the held-out events tells a plateau,
             unless `training.patience` is None.
         tensors: `[events, …]` each, on the device.
         training: settings.
@@ -43,7 +44,7 @@ def fit(
         prepare: computes once for each batch what its players share, before any of them steps.
 
     Returns:
-        Epochs, times, losses, and the best epoch of each member.
+        Steps, times, losses, the best look of each member, and whether the training converged.
 
     Raises:
         BadInput: too few events.
@@ -53,26 +54,36 @@ def fit(
     state = FitState(name, model, players, prepare, training, members, run.device)
     checkpoint = f"{name}.pt"
     if run.unfinished(checkpoint, state.open) and not state.progress.done:
-        run.say(f"{name}: resumes after epoch {state.progress.epoch}")
+        run.say(f"{name}: resumes after step {state.progress.step}")
     progress, last_saved = state.progress, time.monotonic()
+
+    def look() -> float:
+        # The same random numbers at every look, or a noisy loss would hide small gains.
+        return state.validate(tensors, held_out, _random(run, name, "look"))
+
+    if training.patience is not None and not progress.step:
+        progress.first = progress.lowest = look()
     while not progress.done:
         start, cpu_start = time.monotonic(), time.process_time()
-        random = torch.Generator(run.device).manual_seed(derived_seed(run.seed, name, "epoch", progress.epoch))
-        curve = state.train(tensors, rows, random)
+        curve = state.train(tensors, rows, _random(run, name, "step", progress.step))
         if training.patience is not None:
-            curve["validation"] = state.validate(tensors, held_out, random)
-        state.end_epoch(curve)
+            curve["validation"] = look()
+        state.end_look(curve)
         progress.seconds += time.monotonic() - start
         progress.cpu_seconds += time.process_time() - cpu_start
-        run.epoch(name, progress.epoch, training.epochs, progress.seconds, curve)
+        run.look(name, progress.step, training.steps, progress.seconds, curve)
         if progress.done or time.monotonic() - last_saved > run.checkpoint_seconds:
             with run.checkpoint(checkpoint) as temporary:
                 write_tensors(state.content(), temporary)
             last_saved = time.monotonic()
     model.load_state_dict(state.best)
     model.eval()
-    run.fitted(name, progress, events_per_epoch=state.steps(rows) * training.batch * members)
+    run.fitted(name, progress, events_per_step=state.batch(rows) * members)
     return progress
+
+
+def _random(run: Run, name: str, *purpose: object) -> torch.Generator:
+    return torch.Generator(run.device).manual_seed(derived_seed(run.seed, name, *purpose))
 
 
 def _split(name: str, total: int, training: Training, run: Run, members: int) -> tuple[Tensor, Tensor]:

@@ -17,12 +17,12 @@ from sideband.train.settings import Range
 
 @dataclass(frozen=True)
 class MarginalTraining(Training):
-    """How the few parameters of a generator's marginals are trained; 0 epochs leave them untrained."""
+    """How the few parameters of a generator's marginals are trained; 0 steps leave them untrained."""
 
-    epochs: Annotated[int, Range(0, 10**9)] = 8
+    steps: Annotated[int, Range(0, 10**9)] = 5000
 
 
-MARGINALS = MarginalTraining(8, 2048, 5e-3, "cosine", validation=0.02, patience=None, ema=0.99)
+MARGINALS = MarginalTraining(batch=2048, learning_rate=5e-3, interval=50, patience=4, weight_decay=1e-2, ema=0.99)
 ROWS = 20_000  # evaluated at once, for bounded memory
 
 
@@ -95,7 +95,7 @@ class HasMarginals(HasMass, Protocol):
 def fit_marginals(
     model: HasMarginals, table: Events, mass_range: tuple[float, float], training: Training, run: Run
 ) -> tuple[Tensor, Tensor]:
-    """Fit the marginals of a generator to events by the mean of -log p; with 0 epochs, only their quantiles.
+    """Fit the marginals of a generator to events by the mean of -log p; with 0 steps, only their quantiles.
 
     Returns:
         Standard normal features `[N, d]` for the network, and masses `[N, 1]` in the mass unit, on the device.
@@ -113,7 +113,7 @@ def fit_marginals(
         normal, log_determinant = marginals.bent(events, marginals.shapes(mass))
         return (0.5 * normal.square().sum(1) - log_determinant).mean()[None]
 
-    if training.epochs:
+    if training.steps:
         player = Player(list(model.marginals.parameters()), loss)
         fit("marginals", model.marginals, [player], [x, scaled], training, run)
     with torch.no_grad():

@@ -10,13 +10,23 @@ from torch import Tensor, nn
 HALVED_AT = (0.15, 0.5, 0.75, 0.875)
 
 
-def schedule(kind: str, share: float) -> float:
+DROP = 0.2  # factor on the learning rate where the held-out loss no longer falls
+
+
+def schedule(kind: str, share: float, drops: int = 0) -> float:
     """The factor on the learning rate after `share` of the training, from 0 to 1.
 
     Args:
-        kind: "constant"; "cosine", which warms up over the first twentieth; or "halving", which follows `HALVED_AT`.
+        kind: "plateau", which follows the drops; "constant"; "cosine", which warms up over the first twentieth; or
+            "halving", which follows `HALVED_AT`.
         share: finished part of the training.
+        drops: plateaus so far.
+
+    >>> schedule("plateau", 0.5, drops=1)
+    0.2
     """
+    if kind == "plateau":
+        return float(DROP**drops)
     if kind == "cosine":
         warm = min(1.0, share / 0.05 + 1e-2)
         return warm * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * share))))

@@ -11,7 +11,13 @@ from sideband.infer.inputs import Constant, Drawn, Noise, Target
 from sideband.infer.metadata import Port
 from sideband.train.nets.preprocessing import LogitStandardise
 
-OUTPUTS = {"template": ("features", "weight"), "score": ("score",), "density": ("log_density",)}
+OUTPUTS = {
+    "template": ("features", "weight"),
+    "signal": ("features", "mass"),
+    "score": ("score",),
+    "density": ("log_density",),
+    "encoder": ("latent",),
+}
 
 
 def inputs(module: nn.Module, task: Task) -> dict[str, Port]:
@@ -33,6 +39,11 @@ def _port(name: str, module: nn.Module, task: Task, drawn: Drawn | None) -> Port
     if name.endswith("condition"):
         return Port((task.mass,), (task.units[task.mass],), (1,), drawn)
     return features(task, drawn)
+
+
+def mass(task: Task) -> Port:
+    """The mass of a task, as an output."""
+    return Port((task.mass,), (task.units[task.mass],), (1,))
 
 
 def features(task: Task, drawn: Drawn | None = None) -> Port:

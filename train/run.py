@@ -104,20 +104,29 @@ class Progress:
     """How far a fit has got, apart from its weights.
 
     Args:
-        epoch: finished epochs.
+        step: finished steps.
         seconds, cpu_seconds: time spent, over all resumptions.
-        best, best_epoch: lowest criterion of each member, and the epoch, from 0, that reached it.
-        history: losses of each epoch, by name.
+        best, best_step: lowest criterion of each member, and the finished steps when it was reached.
+        first, lowest: mean criterion of the members before the first step, and the last one that was a gain.
+        waited: looks at the held-out events since then.
+        drops: plateaus so far.
+        history: losses after each look, by name.
         done: whether training has ended.
+        converged: whether it ended by itself, not for lack of steps; None where nothing told when to end.
     """
 
-    epoch: int = 0
+    step: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     best: list[float] = field(default_factory=list)
-    best_epoch: list[int] = field(default_factory=list)
+    best_step: list[int] = field(default_factory=list)
+    first: float = math.inf
+    lowest: float = math.inf
+    waited: int = 0
+    drops: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     done: bool = False
+    converged: bool | None = None
 
 
 @dataclass
@@ -190,11 +199,11 @@ class Run:
         """Print one line of progress."""
         print(f"{self.label}: {text}", flush=True)
 
-    def epoch(self, name: str, epoch: int, epochs: int, seconds: float, curve: dict[str, float]) -> None:
-        """Record the curves of a finished epoch, and show how much time is left."""
-        self.record.metrics({f"{name}.{key}": value for key, value in curve.items()}, step=epoch)
+    def look(self, name: str, step: int, steps: int, seconds: float, curve: dict[str, float]) -> None:
+        """Record the curves after so many of the steps, and show how much time is left."""
+        self.record.metrics({f"{name}.{key}": value for key, value in curve.items()}, step=step)
         values = "  ".join(f"{key} {value:.4f}" for key, value in curve.items())
-        self.progress(name, epoch, epochs, f"{values}  at most {seconds / epoch * (epochs - epoch):.0f} s left")
+        self.progress(name, step, steps, f"{values}  at most {seconds / step * (steps - step):.0f} s left")
 
     def progress(self, name: str, done: int, total: int, text: str = "") -> None:
         """Show how far `name` has got: on the bar, or as a line every quarter of a minute."""
@@ -206,18 +215,22 @@ class Run:
             self.say(f"{name} {done}/{total}  {text}")
             self._last_line = time.monotonic()
 
-    def fitted(self, name: str, progress: Progress, events_per_epoch: int) -> None:
-        """Record what a finished fit cost."""
-        epochs = progress.epoch
+    def fitted(self, name: str, progress: Progress, events_per_step: int) -> None:
+        """Record what a finished fit cost, and whether it converged."""
+        steps = progress.step
         self.fits[name] = {
-            "epochs": epochs,
-            "best_epoch": progress.best_epoch,
+            "steps": steps,
+            "best_step": progress.best_step,
+            "converged": progress.converged,
             "validation": [best if math.isfinite(best) else None for best in progress.best],
             "seconds": progress.seconds,
             "cpu_seconds": progress.cpu_seconds,
-            "events_per_second": events_per_epoch * epochs / progress.seconds if progress.seconds else None,
+            "events_per_second": events_per_step * steps / progress.seconds if progress.seconds else None,
         }
-        self.say(f"{name} fitted in {progress.seconds:.1f} s, {epochs} epochs")
+        if progress.converged is not None:
+            self.record.metrics({f"{name}.converged": float(progress.converged)})
+        ending = ", and has not converged" if progress.converged is False else ""
+        self.say(f"{name} fitted in {progress.seconds:.1f} s, {steps} steps{ending}")
 
     def peak_memory_mib(self) -> float:
         """Peak memory of the fit [MiB]: allocated on the GPU, or resident on the CPU."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sideband.benchmarks import catalogue
+from sideband.benchmarks import catalogue, entries
 from sideband.benchmarks.events.task import Task
 from sideband.infer import events
 from sideband.infer.errors import BadInput
@@ -46,7 +46,8 @@ class Saved:
     """A fit, opened.
 
     Args:
-        method: its name; settings: its settings; needs: the settings of the shared fits it stands on.
+        method: its name; settings: its settings.
+        needs: what it stands on: settings of shared fits, and an `Other` for each fit of another method.
         columns: the numbers an event of each feature, by name.
         modules: by role.
         classifier_settings: of the classifiers below.
@@ -54,6 +55,7 @@ class Saved:
         classifier: the score of a method without one of its own.
         folds: the classifiers of the cross-fit.
         fitted_range: by role, the range of each feature the fit has seen, beyond which it is clamped.
+        folder: where it lies, with its rows and its training template.
     """
 
     method: str
@@ -66,6 +68,14 @@ class Saved:
     classifier: Classifier | None = None
     folds: list[Classifier] = field(default_factory=list)
     fitted_range: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    folder: Path = Path()
+
+    @property
+    def as_need(self) -> Any:
+        """What a fit that stands on this one keeps of it."""
+        if catalogue.get(self.method).shared:
+            return self.settings
+        return methods.Other(self.method, self.settings, self.needs)
 
     @property
     def width(self) -> int:
@@ -125,6 +135,7 @@ def load(path: str | Path, device: torch.device | None = None) -> Saved:
         classifier,
         classifiers,
         content["fitted_range"],
+        path.parent,
     )
 
 
@@ -178,17 +189,30 @@ def _check_parts(content: Any) -> None:
 
 def _settings(content: Mapping[str, Any], path: Path) -> tuple[Any, dict[str, Any], ClassifierSettings]:
     """The settings of the method, of what it stands on, and of its classifier."""
-    name, given = content["method"], content["needs"]
-    _require(name.partition("@")[0] in catalogue.CATALOGUE, "its method is unknown")
+    name = content["method"]
+    settings, needs = _opened(name, content["settings"], content["needs"], path)
     entry = catalogue.get(name)
-    _require(set(given) == set(entry.needs), f"'{name}' stands on other fits")
     own = not (entry.own_score or entry.shared)
     _require((content["classifier"] is not None) == own, "a classifier too many" if not own else "no classifier")
-    return (
-        settings_from(methods.load(name).Settings, content["settings"], f"{path}: settings"),
-        {need: settings_from(methods.load(need).Settings, given[need], f"{path}: {need}") for need in entry.needs},
-        settings_from(ClassifierSettings, content["classifier_settings"], f"{path}: classifier"),
-    )
+    classifier = settings_from(ClassifierSettings, content["classifier_settings"], f"{path}: classifier")
+    return settings, needs, classifier
+
+
+def _opened(name: str, settings: Any, needs: Any, path: Path) -> tuple[Any, dict[str, Any]]:
+    """The settings of a method and of what it stands on, and so on for the methods that it stands on."""
+    _require(isinstance(name, str) and name.partition("@")[0] in catalogue.CATALOGUE, "its method is unknown")
+    found = settings_from(methods.load(name).Settings, settings, f"{path}: {name}")
+    wanted = entries.needs(name, vars(found))
+    _require(isinstance(needs, dict) and set(needs) == set(wanted), f"'{name}' stands on other fits")
+    return found, {need: _need(need, needs[need], path) for need in wanted}
+
+
+def _need(name: str, given: Any, path: Path) -> Any:
+    _require(name.partition("@")[0] in catalogue.CATALOGUE, "it stands on an unknown method")
+    if catalogue.get(name).shared:
+        return settings_from(methods.load(name).Settings, given, f"{path}: {name}")
+    _require(isinstance(given, dict) and {"settings", "needs"} <= given.keys(), f"'{name}' is not what it was")
+    return methods.Other(name, *_opened(name, given["settings"], given["needs"], path))
 
 
 def _filled(build: Callable[[], dict[str, nn.Module]], states: Mapping[str, Any]) -> dict[str, nn.Module]:

@@ -55,8 +55,8 @@ def settings_from(kind: type[S], given: Mapping[str, Any], where: str) -> S:
     """Fill the dataclass `kind` with `given` over its defaults.
 
     Args:
-        kind: a dataclass whose fields are numbers with a `Range`, texts, None, choices (`Literal`) or dataclasses. Its
-            `__post_init__` raises ValueError for values that contradict each other.
+        kind: a dataclass whose fields are numbers with a `Range`, texts, lists of texts (`tuple`), None, choices
+            (`Literal`) or dataclasses. Its `__post_init__` raises ValueError for values that contradict each other.
         given: values by field name; a mapping for a nested dataclass changes only the fields it names.
         where: the place for messages, such as "methods.cathode".
 
@@ -91,6 +91,11 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, str) and value in choices:
             return value
         raise BadInput(f"{where}: {_shown(value)}; choose one of {', '.join(map(str, choices))}")
+    if origin is tuple:
+        names = (value,) if isinstance(value, str) else value
+        if isinstance(names, list | tuple) and all(isinstance(each, str) for each in names):
+            return tuple(names)
+        raise BadInput(f"{where}: {_shown(value)} is neither a name nor a list of names")
     allowed = choices if origin in (Union, types.UnionType) else (hint,)
     if value is None and type(None) in allowed:
         return None

@@ -1,4 +1,4 @@
-"""A fit in progress: its epochs, its steps, and the state that a checkpoint holds."""
+"""A fit in progress: its steps, its looks at the held-out events, and the state that a checkpoint holds."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,10 @@ from sideband.train.run import Progress
 from sideband.train.training import Batch, Player, Prepare, Training
 
 VALIDATION_ROWS = 20_000  # evaluated at once, for bounded memory
+
+# A look finds a gain where the criterion falls by this part of all that it has fallen by. Without such a limit,
+# averaged weights creep on for ever.
+LEAST_GAIN = 3e-4
 
 
 class FitState:
@@ -46,30 +50,41 @@ class FitState:
             for player in players
         ]
         self.best = copy.deepcopy(self.averaged.module.state_dict())
-        self.progress = Progress(best=[float("inf")] * members, best_epoch=[-1] * members)
+        self.progress = Progress(best=[float("inf")] * members, best_step=[0] * members)
 
-    def steps(self, rows: Tensor) -> int:
-        """Steps in an epoch of `rows` `[members, …]`; events that do not fill a batch wait for another permutation."""
-        return max(1, rows.shape[1] // self.training.batch)
+    def batch(self, rows: Tensor) -> int:
+        """Events of a step for each member: no more than there are in `rows` `[members, …]`."""
+        return min(self.training.batch, rows.shape[1])
 
     def train(self, tensors: Sequence[Tensor], rows: Tensor, random: torch.Generator) -> dict[str, float]:
-        """Train for one epoch on `rows` `[members, …]` of the tensors; returns the mean loss of each player."""
-        training, epoch, steps = self.training, self.progress.epoch, self.steps(rows)
-        shuffled = torch.argsort(torch.rand(rows.shape, generator=random, device=self.device), dim=1)
+        """Train up to the next look on `rows` `[members, …]` of the tensors; returns the mean loss of each player."""
+        training, first = self.training, self.progress.step
+        steps, size = min(training.interval, training.steps - first), self.batch(rows)
         sums = [torch.zeros((), device=self.device) for _ in self.players]
         self.model.train()
+        order = self._order(rows, steps * size, random)
         for step in range(steps):
-            chosen = rows.gather(1, shuffled[:, step * training.batch : (step + 1) * training.batch])
-            share = (epoch + step / steps) / training.epochs
-            losses = self._step(Batch(tuple(tensor[chosen] for tensor in tensors), epoch, random), share)
+            chosen = order[:, step * size : (step + 1) * size]
+            losses = self._step(Batch(tuple(tensor[chosen] for tensor in tensors), first + step, random))
             for total, loss in zip(sums, losses, strict=True):
                 if loss is not None:
                     total += loss.mean()
-        self._check_finite(torch.stack(sums), f"the loss is not finite in epoch {epoch}")
+        self.progress.step += steps
+        self._check_finite(torch.stack(sums), f"the loss is not finite within {self.progress.step} steps")
         return {f"loss_{index}": float(value) / steps for index, value in enumerate(sums)}
 
-    def _step(self, batch: Batch, share: float) -> tuple[Tensor | None, ...]:
-        """Step the players in turn after `share` of the training; returns their losses `[members]`."""
+    def _order(self, rows: Tensor, number: int, random: torch.Generator) -> Tensor:
+        """So many of the rows, `[members, number]`: one permutation of them after the other."""
+        parts = [
+            rows.gather(1, torch.argsort(torch.rand(rows.shape, generator=random, device=self.device), dim=1))
+            for _ in range(-(-number // rows.shape[1]))
+        ]
+        return torch.cat(parts, 1)[:, :number]
+
+    def _step(self, batch: Batch) -> tuple[Tensor | None, ...]:
+        """Step the players in turn; returns their losses `[members]`."""
+        training = self.training
+        factor = schedule(training.schedule, batch.step / training.steps, self.progress.drops)
         with self._autocast():
             batch = self._prepared(self.model, batch)
         for player, optimizer in zip(self.players, self.optimizers, strict=True):
@@ -79,12 +94,12 @@ class FitState:
             if loss is None:
                 continue
             for group in optimizer.param_groups:
-                group["lr"] = self.training.learning_rate * schedule(self.training.schedule, share)
+                group["lr"] = training.learning_rate * factor
             # Each player differentiates only with respect to its own parameters.
             gradients = torch.autograd.grad(loss.sum(), list(player.parameters), allow_unused=True)
             for parameter, gradient in zip(player.parameters, gradients, strict=True):
                 parameter.grad = gradient
-            clip(player.parameters, self.training.clip, self.members)
+            clip(player.parameters, training.clip, self.members)
             optimizer.step()
         if any(loss is not None for loss in batch.losses):
             self.averaged.update_parameters(self.model)
@@ -103,34 +118,53 @@ class FitState:
         judge = self.players[0].criterion or self.players[0].loss
         model.eval()
         total = torch.zeros(self.members, device=self.device)
-        for chosen in torch.split(held_out, VALIDATION_ROWS, dim=1):
-            batch = Batch(tuple(tensor[chosen] for tensor in tensors), progress.epoch, random)
+        for chosen in torch.split(held_out, held_out.shape[1] if self.players[0].whole else VALIDATION_ROWS, dim=1):
+            batch = Batch(tuple(tensor[chosen] for tensor in tensors), progress.step, random)
             found = judge(model, self._prepared(model, batch))
             assert found is not None
             total += found * chosen.shape[1]
         criterion = total / held_out.shape[1]
-        self._check_finite(criterion, f"the loss on the held-out events is not finite after epoch {progress.epoch}")
+        self._check_finite(criterion, f"the loss on the held-out events is not finite after {progress.step} steps")
         better = [new < old for new, old in zip(criterion.tolist(), progress.best, strict=True)]
         keep_members(self.best, model.state_dict(), better)
         for member, is_better in enumerate(better):
             if is_better:
-                progress.best[member], progress.best_epoch[member] = criterion[member].item(), progress.epoch
+                progress.best[member], progress.best_step[member] = criterion[member].item(), progress.step
         return float(criterion.mean())
 
-    def end_epoch(self, curve: dict[str, float]) -> None:
-        """Count an epoch; after the last one, settle on the weights to keep, or raise `GateFailed`."""
-        progress, patience = self.progress, self.training.patience
-        waited = progress.epoch - max(progress.best_epoch)
+    def end_look(self, curve: dict[str, float]) -> None:
+        """See whether training is over; then settle on the weights to keep, or raise `GateFailed`."""
+        progress, training = self.progress, self.training
         progress.history.append(curve)
-        progress.epoch += 1
-        progress.done = progress.epoch >= self.training.epochs or (patience is not None and waited >= patience)
+        if training.patience is not None:
+            self._wait(curve["validation"], training.patience)
+        if progress.step >= training.steps:
+            progress.done = True
         if not progress.done:
             return
-        if patience is None:
+        if training.patience is None:
             self.best = copy.deepcopy(self.averaged.module.state_dict())
-            progress.best_epoch = [progress.epoch - 1] * self.members
+            progress.best_step = [progress.step] * self.members
+        else:
+            progress.converged = progress.waited >= training.patience
         for key, value in self.best.items():
-            self._check_finite(value, f"'{key}' is not finite after epoch {progress.epoch - 1}")
+            self._check_finite(value, f"'{key}' is not finite after {progress.step} steps")
+
+    def _wait(self, criterion: float, patience: int) -> None:
+        """Count the looks without a gain; a plateau goes back to the best weights at a lower rate, or ends training."""
+        progress = self.progress
+        if criterion < progress.lowest - LEAST_GAIN * (progress.first - progress.lowest):
+            progress.lowest, progress.waited = criterion, 0
+            return
+        progress.waited += 1
+        if progress.waited < patience:
+            return
+        if self.training.schedule == "plateau" and progress.drops < self.training.drops:
+            progress.drops, progress.waited = progress.drops + 1, 0
+            self.model.load_state_dict(self.best)  # what came after may have learnt the events by heart
+            self.averaged.module.load_state_dict(self.best)
+        else:
+            progress.done = True
 
     def _check_finite(self, values: Tensor, problem: str) -> None:
         if not torch.isfinite(values).all():

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 
 from sideband import benchmarks
-from sideband.benchmarks import catalogue, documents
+from sideband.benchmarks import catalogue, documents, entries
 from sideband.infer.errors import BadInput
 
 SUITES = Path(benchmarks.__path__[0]) / "suites"
@@ -28,7 +28,8 @@ class Suite:
     Args:
         name: names the experiment.
         methods, shared: changes to the defaults of each method and of each shared fit, by name.
-        classifier: changes to the classifier's defaults.
+        classifier: changes to the defaults of the main classifier.
+        classifiers: those of the further ones, by label.
         folds: folds of the cross-fit, 0 for none.
         device: "cpu" or "cuda".
     """
@@ -37,12 +38,18 @@ class Suite:
     methods: dict[str, dict[str, Any]]
     shared: dict[str, dict[str, Any]]
     classifier: dict[str, Any]
+    classifiers: dict[str, dict[str, Any]]
     folds: int
     device: str
 
     def settings(self, method: str) -> dict[str, Any]:
         """Changes to the defaults of a method or shared fit, none where the suite does not name it."""
         return (self.shared if catalogue.get(method).shared else self.methods).get(method, {})
+
+    def classifier_of(self, method: str) -> dict[str, Any]:
+        """Changes to the defaults of a method's classifier."""
+        label = method.rpartition("@")[2]
+        return self.classifiers[label] if entries.base(method, self.classifiers) else self.classifier
 
     def fits(self) -> Iterator[tuple[str, str]]:
         """Section and name of every fit: those the suite names, and the shared ones that its methods need."""
@@ -68,11 +75,13 @@ def load(suite: str | Path) -> Suite:
             raise BadInput(f"{path}: name: must be text; remove the file, and run the suite again")
     keys = _checked(content, path)["properties"]
     methods, shared = ({each: given or {} for each, given in content.get(key, {}).items()} for key in SECTIONS)
+    classifiers = content.get("classifiers", {})
+    methods = entries.expanded(methods, classifiers, path)
     _check_sections(methods, shared, path)
     folds = keys["excess"]["properties"]["folds"]["default"]
     folds = int(content["excess"].get("folds", folds)) if "excess" in content else 0
     device = content.get("device", keys["device"]["default"])
-    return Suite(name, methods, shared, content.get("classifier", {}), folds, device)
+    return Suite(name, methods, shared, content.get("classifier", {}), classifiers, folds, device)
 
 
 def _checked(content: Any, path: Path) -> Any:

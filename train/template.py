@@ -11,7 +11,7 @@ from torch import nn
 from sideband.benchmarks.events.tables import Events
 from sideband.benchmarks.events.task import Task
 from sideband.infer import draws, events
-from sideband.infer.columns import split
+from sideband.infer.columns import joined, split
 from sideband.infer.errors import GateFailed
 from sideband.train import ports
 
@@ -43,7 +43,11 @@ def draw(module: nn.Module, task: Task, name: str, device: torch.device, beside:
     Raises:
         GateFailed: a feature or a weight is not finite, or a weight is negative.
     """
-    drawn = draws.from_task(task.path, ports.inputs(module, task), task.seed, beside)
+    return run(module, draws.from_task(task.path, ports.inputs(module, task), task.seed, beside), name, device)
+
+
+def run(module: nn.Module, drawn: draws.Draws, name: str, device: torch.device) -> Template:
+    """Run a template on drawn inputs, once for each of them; arguments and errors as for `draw`."""
     count = drawn.count
     masses, outputs = [], []
     for index in range(-(-count // draws.BLOCK)):
@@ -70,6 +74,28 @@ def write(path: Path, drawn: Template, task: Task) -> None:
     with events.new_file(path) as file:
         file.attrs.update({"kind": "template", "seed": task.seed, "count": len(drawn)})
         events.write(file, columns, units)
+
+
+def read(path: Path, task: Task) -> Template:
+    """Read back what `write` wrote."""
+    with events.opened(path) as file:
+        weighted = ["weight"] if "weight" in file else []
+    columns = events.read(path, [task.mass, *task.features, *weighted])
+    table = Events(columns[task.mass], joined(columns, list(task.features)), None)
+    return Template(table, columns["weight"] if weighted else None)
+
+
+def read_rows(path: Path, task: Task) -> dict[str, Events]:
+    """Read back what `write_rows` wrote; nothing where there is no such file."""
+    if not path.is_file():
+        return {}
+    with events.opened(path) as file:
+        groups = list(file)
+    rows = {}
+    for group in groups:
+        columns = events.read(path, [task.mass, *task.features], group)
+        rows[group] = Events(columns[task.mass], joined(columns, list(task.features)), None)
+    return rows
 
 
 def write_rows(path: Path, rows: dict[str, Events], task: Task) -> None:

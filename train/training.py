@@ -2,24 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from sideband.train.settings import Count, Positive, Rate, Share
+from sideband.train.settings import Count, Positive, Range, Rate, Share
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a model is trained."""
+    """How a model is trained.
 
-    epochs: Count = 100
+    After every `interval` of steps the averaged weights are tried on the held-out events. A plateau is `patience` such
+    looks in a row that find no gain. On the schedule "plateau" training then goes on from the best weights at a lower
+    learning rate, and after `drops` of them the next plateau ends it. On the other schedules the first one does.
+    """
+
+    steps: Count = 20_000  # at most
     batch: Count = 256  # events in a step, for each member
     learning_rate: Rate = 1e-3
-    schedule: Literal["constant", "cosine", "halving"] = "constant"
+    schedule: Literal["plateau", "constant", "cosine", "halving"] = "plateau"
+    interval: Count = 200  # steps from one look at the held-out events to the next
     validation: Share = 0.1  # share of the events held out
-    patience: Count | None = 10  # epochs without a better validation loss; None runs all epochs and keeps the last
+    patience: Count | None = 5  # looks without a gain; None runs all steps and keeps the last weights
+    drops: Annotated[int, Range(0, 20)] = 2  # of the learning rate on the schedule "plateau"
     ema: Share = 0.999  # decay of the averaged weights, which are the ones kept
     clip: Positive = 5.0  # largest norm of a member's gradient
     weight_decay: Share = 0.0
@@ -29,6 +36,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.patience is not None and not self.validation:
             raise ValueError("patience needs held-out events; set validation above 0, or patience to null")
+        if self.patience is None and self.schedule == "plateau":
+            raise ValueError("schedule plateau needs patience; give a number of looks, or another schedule")
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,14 @@ class Batch:
 
     Args:
         rows: rows of the training tensors, `[members, batch, …]` each.
-        epoch: number of the epoch, from 0.
+        step: number of the step, from 0.
         random: generator for whatever a loss draws.
         prepared: what `prepare` made of the batch, the same for all players.
         losses: loss `[members]` of each player before this one, None for those that passed.
     """
 
     rows: tuple[Tensor, ...]
-    epoch: int
+    step: int
     random: torch.Generator
     prepared: Any = None
     losses: tuple[Tensor | None, ...] = ()
@@ -64,9 +73,11 @@ class Player:
     Args:
         parameters: the parameters that this player moves.
         loss: what they minimise.
-        criterion: what is compared between epochs on the held-out events; the loss itself if None.
+        criterion: what is compared between looks at the held-out events; the loss itself if None.
+        whole: whether the criterion is no mean over events, and so must see all held-out events at once.
     """
 
     parameters: Sequence[nn.Parameter]
     loss: Loss
     criterion: Loss | None = None
+    whole: bool = False

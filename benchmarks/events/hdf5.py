@@ -22,11 +22,12 @@ def dijets(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def embedded(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Dataset:
     """The dijets shipped with Sideband (`dijets/`): QCD, a W' → XY signal, and an alternative simulation, in TeV."""
-    return own(
-        {**dijets(config), "description": "embedded dijets: Pythia 8.317 QCD and W'(3.5 TeV) -> X(500 GeV) Y(100 GeV)"},
-        files,
-        sha256,
-    )
+    told = {}
+    for part in ("signal", "simulation"):
+        with events.opened(files[part]) as file:
+            told[part] = events.attribute(file, "what")
+    description = f"embedded dijets: Pythia 8.317 QCD and {told['signal']}; {told['simulation']}"
+    return own({**dijets(config), "description": description}, files, sha256)
 
 
 def own(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Dataset:

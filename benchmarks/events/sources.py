@@ -1,4 +1,4 @@
-"""The data set of a suite: the embedded dijets, any HDF5 file, or the LHC Olympics files."""
+"""The data set of a suite: the embedded dijets, muon pairs, any HDF5 file, or the LHC Olympics files."""
 
 import hashlib
 import os
@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sideband.benchmarks.events import hdf5
+from sideband.benchmarks.events import changes, dimuons, hdf5
 from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events
 from sideband.infer.damage import check_regular
 from sideband.infer.errors import BadInput
 
 PARTS = ("data", "signal", "background", "simulation")
+SHIPPED = ("dijets", "dimuons")  # sources whose events come with Sideband: labelled, and with a simulation
 DIJETS = Path(__file__).with_name("dijets")
+# The files of the embedded dijets that a section may choose among.
+RESONANCES = {"two_prongs": "signal", "three_prongs": "signal_three_prongs", "heavy": "signal_heavy"}
+SHOWERS = {"alphas": "simulation", "vincia": "simulation_vincia"}
 
 
 def load(config: Mapping[str, Any], base: Path) -> Dataset:
@@ -26,7 +30,12 @@ def load(config: Mapping[str, Any], base: Path) -> Dataset:
     Raises:
         BadInput: a file, a column or a value is not as the section says.
     """
-    found, digest = files(config, base), identity(config, base)
+    return changes.changed(_read(config, files(config, base), identity(config, base)), config)
+
+
+def _read(config: Mapping[str, Any], found: Mapping[str, Path], digest: str) -> Dataset:
+    if config["source"] == "dimuons":
+        return dimuons.dimuons(config, digest)
     if config["source"] == "lhco":
         from sideband.benchmarks.events import lhco  # needs pandas
 
@@ -40,8 +49,12 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
     Raises:
         BadInput: a file does not exist, or is a folder or a device.
     """
+    if config["source"] == "dimuons":
+        return {}
     if config["source"] == "dijets":
-        return {part: DIJETS / f"{part}.h5" for part in PARTS}
+        chosen = {"signal": RESONANCES[config.get("resonance", "two_prongs")]}
+        chosen |= {"simulation": SHOWERS[config.get("shower", "alphas")]}
+        return {part: DIJETS / f"{chosen.get(part, part)}.h5" for part in PARTS}
     found = {part: base / config[part] for part in (*PARTS, "test") if part in config}
     if config["source"] == "shower_files":
         found |= {f"decays {index}": base / each["file"] for index, each in enumerate(config["decays"])}
@@ -55,10 +68,23 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
     return found
 
 
+def absolute(section: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The section with the paths in it, wherever they stand, from the root."""
+
+    def resolved(key: str, value: Any) -> Any:
+        if key in (*PARTS, "test", "file"):
+            return os.path.realpath(base / value)
+        return [absolute(each, base) for each in value] if key == "decays" and isinstance(value, list) else value
+
+    return {key: resolved(key, value) for key, value in section.items()}
+
+
 def identity(config: Mapping[str, Any], base: Path) -> str:
     """A digest of the section and of the contents of its files, which may lie anywhere."""
     options = sorted((key, str(_without_file(value))) for key, value in config.items() if key not in (*PARTS, "test"))
-    contents = [(part, events.sha256(path)) for part, path in files(config, base).items()]
+    contents: list[tuple[str, Any]] = [(part, events.sha256(path)) for part, path in files(config, base).items()]
+    if config["source"] == "dimuons":
+        contents.append(("version", dimuons.VERSION))
     return hashlib.sha256(repr((options, contents)).encode()).hexdigest()
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
-from sideband.benchmarks import catalogue, problems
+from sideband.benchmarks import catalogue, entries, problems
 from sideband.benchmarks.catalogue import Method
+from sideband.benchmarks.events import sources
 from sideband.benchmarks.grid import study
 from sideband.infer.errors import BadInput
 
@@ -73,12 +74,13 @@ def _check_name(name: str, path: Path) -> None:
 
 def _check_problem(suite: "Suite", path: Path) -> None:
     """Events must suit the problem, and keys of other problems must be absent."""
-    section, problem = suite["dataset"], suite.problem
-    if section["source"] not in problem.sources:
-        raise BadInput(
-            f"{path}: problem: '{suite.content['problem']}' needs events from {' or '.join(problem.sources)}, and "
-            f"dataset.source is '{section['source']}'; change one of them"
-        )
+    problem = suite.problem
+    for source in [suite["dataset"]["source"], *(section["source"] for section in suite.datasets())]:
+        if source not in problem.sources:
+            raise BadInput(
+                f"{path}: problem: '{problems.of(suite.content)}' needs events from {' or '.join(problem.sources)}, "
+                f"and dataset.source is '{source}'; change one of them"
+            )
     for other in problems.all_problems().values():
         for key in other.keys:
             if key not in problem.keys and suite.content.get(key):
@@ -98,9 +100,27 @@ def _check_method(suite: "Suite", name: str, entry: Method, path: Path) -> None:
         raise BadInput(f"{place}: a fit that methods share, not a method; its settings go to 'shared'")
     if entry.truth and not suite.labelled:
         raise BadInput(f"{place}: a reference that reads the truth; without 'injections' there is none")
-    if "simulation" in entry.events and not _has_simulation(suite["dataset"]):
+    if entry.of:
+        _check_of(suite, name, entry, f"{place}.of")
+    if "simulation" in entry.events and not all(map(_has_simulation, suite.datasets())):
         raise BadInput(f"{place}: needs simulated background; give it as dataset.simulation, or remove the method")
 
 
+def _check_of(suite: "Suite", name: str, entry: Method, place: str) -> None:
+    """What an entry stands on must stand above it, so that nothing stands on itself, and have what it needs."""
+    given = suite.settings(name).get("of", [])
+    if not isinstance(given, str | list) or not given or not all(isinstance(each, str) for each in given):
+        raise BadInput(f"{place}: must name other methods of the suite, such as [cathode, transit]; give some")
+    above = list(suite["methods"])[: list(suite["methods"]).index(name)]
+    for each in entries.of(given):
+        if each not in above:
+            raise BadInput(f"{place}: '{each}' is no method above it in the suite; add it there, or remove it here")
+        other = catalogue.get(each)
+        if entry.of == "template" and "template" not in other.roles:
+            raise BadInput(f"{place}: '{each}' makes no template; remove it")
+        if entry.of == "classifier" and (other.own_score or other.truth):
+            raise BadInput(f"{place}: '{each}' has no classifier of data against a template; remove it")
+
+
 def _has_simulation(section: Mapping[str, Any]) -> bool:
-    return section["source"] == "dijets" or "simulation" in section
+    return section["source"] in sources.SHIPPED or "simulation" in section

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,7 @@ def run(
     device: str | None = None,
     sample: Path | None = None,
     fresh: bool = False,
+    seeds: Sequence[int] = (),
 ) -> tuple[Suite, bool]:
     """Bring a suite, or one stage of it, up to date.
 
@@ -40,9 +42,10 @@ def run(
         device: "cpu" or "cuda", in place of the suite's own.
         sample: a folder of generated events, in place of the embedded ones.
         fresh: take the folder for this suite, whatever it belonged to; what is not in its grid is removed.
+        seeds: a piece of the grid: these of the suite's seeds alone; all of them where empty.
 
     Returns:
-        The suite, and whether all of it is there now.
+        The suite, and whether all of it that was asked for is there now.
 
     Raises:
         BadInput: a mistake in the suite or its data, a folder of another suite, another run at work in it, or an
@@ -50,6 +53,7 @@ def run(
         process.Interrupted: a signal has ended it; a note says how many steps were at work.
     """
     the_suite = suites.load(suite, device, sample)
+    _check_seeds(the_suite, seeds)
     folder = runs / the_suite.name
     keys = changed(the_suite, folder, fresh)
     if stage in (None, "train"):
@@ -65,11 +69,18 @@ def run(
         the_suite.save(folder / "suite.json")
         if stage in (None, "train"):
             _call("benchmarks", "migrate", "--runs", str(runs))
-        good = _snakemake(the_suite, folder, stage, number or cores(), owner)
+        good = _snakemake(the_suite, folder, stage, number or cores(), owner, seeds)
         if stage in (None, "benchmark"):
             command = [sys.executable, "-m", "sideband.benchmarks", "record", str(folder), "--runs", str(runs)]
             good = subprocess.run(command, check=False).returncode == 0 and good
     return the_suite, good
+
+
+def _check_seeds(the_suite: Suite, seeds: Sequence[int]) -> None:
+    known = sorted({seed for injection in the_suite.injections() for seed in the_suite.seeds(injection).values()})
+    for seed in seeds:
+        if seed not in known:
+            raise BadInput(f"--seeds {seed}: not in suite {the_suite.name}; there are: {', '.join(map(str, known))}")
 
 
 def _check_settings(the_suite: Suite) -> None:
@@ -87,13 +98,15 @@ def _call(package: str, *arguments: str) -> None:
         raise BadInput(lines[-1].removeprefix("error: "))
 
 
-def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int, owner: IO[str]) -> bool:
+def _snakemake(
+    the_suite: Suite, folder: Path, stage: str | None, number: int, owner: IO[str], seeds: Sequence[int] = ()
+) -> bool:
     """Run Snakemake in a folder that is owned, with progress; say on one line each what has failed."""
     watch = Watch(the_suite["budget"], number)
     with (
         open(folder / "snakemake.log", "a") as log,
         subprocess.Popen(
-            _command(the_suite, folder, stage, number),
+            _command(the_suite, folder, stage, number, seeds),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -119,7 +132,7 @@ def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int, o
     return snakemake.returncode == 0
 
 
-def _command(the_suite: Suite, folder: Path, stage: str | None, number: int) -> list[str]:
+def _command(the_suite: Suite, folder: Path, stage: str | None, number: int, seeds: Sequence[int] = ()) -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
     # Our own lock stands in for Snakemake's, which outlives its owner.
     command += ["--nolock", "--rerun-incomplete", "--keep-going", "--scheduler", "greedy", "--nocolor"]
@@ -128,6 +141,8 @@ def _command(the_suite: Suite, folder: Path, stage: str | None, number: int) -> 
     command += ["--rerun-triggers", "mtime", "params", "input", "--cores", str(number)]
     if the_suite["device"] == "cuda":
         command += ["--resources", "gpu=1"]
+    if seeds:
+        command += ["--config", f"seeds={','.join(map(str, seeds))}"]
     if stage is not None:
         command += ["--allowed-rules", *steps.rules(the_suite, stage), "--", stage]
     return command

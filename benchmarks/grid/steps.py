@@ -20,7 +20,7 @@ class Step:
     Args:
         stage: the stage that runs it.
         of: what has such a step of its own: "task", "fit" (methods and shared fits), "method", "template" (methods that
-            make one), or "graph" (each exported graph of a method).
+            make one), "encoder" and "signal" (methods that have one), or "graph" (each exported graph of a method).
         alone: whether it needs the machine to itself.
     """
 
@@ -35,9 +35,12 @@ STEPS = {
     "export": Step("export"),
     "compare": Step("export", of="graph", alone=True),
     "template": Step("infer", of="template"),
+    "signal": Step("infer", of="signal"),
     "score": Step("infer"),
     "template_scores": Step("infer", of="template"),
     "data_scores": Step("infer", of="template"),
+    "latents": Step("infer", of="encoder"),
+    "template_latents": Step("infer", of="encoder"),
     "throughput": Step("infer", of="graph", alone=True),
     "control": Step("benchmark", of="task"),
     "evaluate": Step("benchmark"),
@@ -61,7 +64,7 @@ def rules(suite: "Suite", stage: str | None = None) -> Iterator[str]:
             yield rule(name)
         for method in [*suite["methods"], *(suite.shared() if step.of == "fit" else [])]:
             roles = catalogue.get(method).roles
-            if step.of in ("fit", "method") or (step.of == "template" and "template" in roles):
+            if step.of in ("fit", "method", *roles):
                 yield rule(name, method)
             elif step.of == "graph":
                 yield from (rule(name, method, role) for role in roles)

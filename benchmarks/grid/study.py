@@ -7,7 +7,7 @@ from typing import Any
 
 from sideband.infer.errors import BadInput
 
-GRID = ("injections", "windows")  # what the grid itself may vary
+GRID = ("injections", "windows", "tasks")  # what the grid itself may vary
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Study:
     """One study.
 
     Args:
-        vary: "injections", "windows", or a setting of methods.
+        vary: "injections", "windows", "tasks", or a setting of methods.
         of: the methods whose setting is varied, each by entries METHOD@LABEL of the suite.
     """
 

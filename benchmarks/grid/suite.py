@@ -1,17 +1,19 @@
 """Suites: what one run of the benchmark covers, read from YAML and checked before anything is computed."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sideband.benchmarks import catalogue, documents, problems
+from sideband.benchmarks import catalogue, documents, entries, problems
 from sideband.benchmarks.events import sources, tables
 from sideband.benchmarks.events.task import Range, seed_name
 from sideband.benchmarks.grid import study as studies
+from sideband.benchmarks.grid import tasks
 from sideband.benchmarks.grid.checks import check_keys, check_sense
 from sideband.benchmarks.problems import Problem
 from sideband.infer import events
@@ -26,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "studies": [],
     "shared": {},
     "classifier": {},
+    "classifiers": {},
     "throughput": {},
     "budget": {},
 }
@@ -105,7 +108,17 @@ class Suite:
     @cached_property
     def dataset_sha256(self) -> str:
         """The digest of the data, wherever they lie, and of what the suite says of them."""
-        return sources.identity(self["dataset"], Path())
+        digests = [sources.identity(section, Path()) for section in self.datasets()]
+        return hashlib.sha256(repr(digests).encode()).hexdigest() if len(digests) > 1 else digests[0]
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """Every section of events: that of each named task, or the suite's own."""
+        return [own["dataset"] for own in self.content.get("tasks", {}).values()] or [self["dataset"]]
+
+    def at(self, window: str) -> "Suite":
+        """The suite with one of its named tasks alone; the suite itself where it has none."""
+        named = self.content.get("tasks", {})
+        return replace(self, content=tasks.alone(self.content, window)) if window in named else self
 
     def windows(self) -> dict[str, Range | None]:
         """Every window by name, as its folder has it."""
@@ -132,6 +145,33 @@ class Suite:
         section = self["shared"] if catalogue.get(method).shared else self["methods"]
         return dict(section.get(method) or {})
 
+    def needs(self, method: str) -> tuple[str, ...]:
+        """The fits that a method stands on, shared ones and cells of other methods."""
+        return entries.needs(method, self.settings(method))
+
+    def base(self, method: str) -> str:
+        """The method whose fit another one, with a further classifier, takes over; "" for every other."""
+        return entries.base(method, self["classifiers"])
+
+    def stands_on(self, method: str) -> set[str]:
+        """Every fit that a method stands on, itself or through others."""
+        found = {self.base(method)} if self.base(method) else set(self.needs(method))
+        return found.union(*map(self.stands_on, found))
+
+    def classifier(self, method: str) -> dict[str, Any]:
+        """Changes to the defaults of a method's classifier."""
+        label = method.rpartition("@")[2]
+        return dict(self["classifiers"][label] if self.base(method) else self["classifier"])
+
+    def leaves_rows(self, method: str) -> bool:
+        """Whether a method's fit leaves rows for its template: of its own, or of the one that it refines."""
+        entry = catalogue.get(method)
+        return entry.rows or (entry.of == "template" and any(map(self.leaves_rows, self.needs(method))))
+
+    def everywhere(self, method: str) -> bool:
+        """Whether one fit serves all windows; named tasks have different events, so each is fitted by itself."""
+        return catalogue.get(method).everywhere and not self.content.get("tasks")
+
     def cells(self, shared: bool = False) -> Iterator[Cell]:
         """Every cell, in order of the grid; with the shared fits' cells too if asked for."""
         first = next(iter(self.windows()))
@@ -140,14 +180,17 @@ class Suite:
             for injection in self.injections():
                 for seed in self.seeds(injection):
                     for method in names:
-                        if catalogue.get(method).everywhere and window != first:
+                        if self.everywhere(method) and window != first:
                             continue
-                        yield Cell(window, injection, seed, method)
+                        cell = Cell(window, injection, seed, method)
+                        if self.problem.holds(self, cell):
+                            yield cell
 
     def timed(self) -> list[Cell]:
         """The cell of each method whose throughput is measured: first window and seed, largest injection."""
-        injection = max(self.injections().items(), key=lambda item: item[1] or 0)[0]
-        window, seed = next(iter(self.windows())), next(iter(self.seeds(injection)))
+        window = next(iter(self.windows()))
+        injection = max(self.at(window).injections().items(), key=lambda item: item[1] or 0)[0]
+        seed = next(iter(self.seeds(injection)))
         return [Cell(window, injection, seed, method) for method in self["methods"]]
 
     def recipe(self, window: str, injection: str, seed: str) -> Any:
@@ -156,7 +199,7 @@ class Suite:
 
     def draw(self, window: str, injection: str, seed: str, out: Path) -> None:
         """Draw the task of a place in the grid; raises `BadInput` where the events do not allow it."""
-        self.problem.draw(self, self.recipe(window, injection, seed), out)
+        self.problem.draw(self.at(window), self.recipe(window, injection, seed), out)
 
     def dataset(self) -> tables.Dataset:
         """Read the events."""
@@ -179,12 +222,12 @@ class Suite:
             BadInput: `kept` is damaged.
         """
         other, document = load(kept), documents.read(kept)
-        ours, theirs = self.content, other.content
+        ours, theirs = tasks.without_events(self.content), tasks.without_events(other.content)
         keys = [key for key in {**theirs, **ours} if key != "dataset" and ours.get(key) != theirs.get(key)]
         if "dataset_sha256" in document:
             same = document["dataset_sha256"] == self.dataset_sha256
         else:  # the run is older than this entry
-            same = theirs["dataset"] == ours["dataset"]
+            same = self.datasets() == other.datasets()
         return other.file, [*keys, *([] if same else ["dataset"])]
 
 
@@ -224,7 +267,8 @@ def load(suite: str | Path, device: str | None = None, sample: Path | None = Non
         folder = sample.resolve()
         result = Suite(f"{result.name}-{folder.name}", result.problem.with_sample(result, folder), result.file)
     check_sense(result, path)
-    sources.files(result["dataset"], Path())
+    for section in result.datasets():
+        sources.files(section, Path())
     return result
 
 
@@ -250,17 +294,7 @@ def _completed(content: Any, path: Path) -> dict[str, Any]:
     content["throughput"] = {**THROUGHPUT, **content["throughput"]}
     if "excess" in content:
         content["excess"] = {**EXCESS, **content["excess"]}
-    content["methods"] = {name: settings or {} for name, settings in content["methods"].items()}
-    content["dataset"] = _absolute(content["dataset"], path.resolve().parent)
-    return content
-
-
-def _absolute(section: dict[str, Any], base: Path) -> dict[str, Any]:
-    """The section with the paths in it, wherever they stand, from the root."""
-
-    def resolved(key: str, value: Any) -> Any:
-        if key in (*sources.PARTS, "test", "file"):
-            return os.path.realpath(base / value)
-        return [_absolute(each, base) for each in value] if key == "decays" and isinstance(value, list) else value
-
-    return {key: resolved(key, value) for key, value in section.items()}
+    content["methods"] = entries.expanded(content["methods"], content["classifiers"], path)
+    base = path.resolve().parent
+    content["dataset"] = sources.absolute(content["dataset"], base)
+    return tasks.completed(content, path, base, lambda whole: check_keys(whole, path, SUITES / "schema.json"))

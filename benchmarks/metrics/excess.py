@@ -1,5 +1,7 @@
 """The excess of a window's data over its template, from cross-fitted scores (arXiv:2411.00085)."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,16 +45,43 @@ def excess(data: Array, template: Array, efficiency: float, weight: Array | None
     return Excess(efficiency, observed, expected, error, significance(observed, expected, error))
 
 
-def significance(observed: float, expected: float, error: float) -> float:
+def relative(observed: float, expected: float, error: float) -> tuple[float, float]:
+    """The relative excess of `observed` over `expected` ± `error`, and its statistical error where there is none."""
+    return observed / expected - 1, float(np.sqrt(1 / expected + (error / expected) ** 2))
+
+
+def systematic(counts: Iterable[tuple[float, float, float]]) -> tuple[float, float]:
+    """δ_sys, the relative systematic error of a template, from windows without signal; NaN if there is none.
+
+    Args:
+        counts: observed, expected and its statistical error above one cut, of each window and draw.
+
+    Returns:
+        The mean relative excess, and its statistical error if no two of them share events.
+
+    >>> delta, error = systematic([(120, 100, 0), (108, 100, 0)])
+    >>> round(delta, 3), round(error, 3)
+    (0.14, 0.071)
+    """
+    found = np.array([relative(*each) for each in counts if each[1] > 0])
+    if not len(found):
+        return float("nan"), float("nan")
+    return float(found[:, 0].mean()), float(np.sqrt((found[:, 1] ** 2).sum()) / len(found))
+
+
+def significance(observed: float, expected: float, error: float, delta: float = 0.0) -> float:
     """Z of `observed` over `expected` ± `error`, negative for a deficit.
 
     The asymptotic profile-likelihood formula for a counting experiment whose background is known to a Gaussian error
-    (G. Cowan, K. Cranmer, E. Gross, O. Vitells, arXiv:1007.1727).
+    (G. Cowan, K. Cranmer, E. Gross, O. Vitells, arXiv:1007.1727). A relative systematic error `delta` of the
+    expectation is added in quadrature, as in arXiv:2411.00085.
 
     >>> round(significance(120, 100, 5), 3)
     1.723
+    >>> round(significance(120, 100, 5, delta=0.1), 3)
+    1.27
     """
-    n, b, v = observed, expected, error**2
+    n, b, v = observed, expected, error**2 + (expected * delta) ** 2
     if b <= 0:
         return float("nan")
     if v == 0:
@@ -61,3 +90,8 @@ def significance(observed: float, expected: float, error: float) -> float:
         first = n * np.log(n * (b + v) / (b**2 + n * v)) if n else 0.0
         inside = first - b**2 / v * np.log1p(v * (n - b) / (b * (b + v)))
     return float(np.sign(n - b) * np.sqrt(max(2 * inside, 0.0)))
+
+
+def probability(z: float) -> float:
+    """The one-sided p-value of a significance."""
+    return math.erfc(z / math.sqrt(2)) / 2

@@ -6,7 +6,7 @@ Grid, report and command line know a problem by this contract alone, never by it
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,10 @@ class Problem(ABC):
         """The seeds of an injection."""
         return list(suite["seeds"])
 
+    def holds(self, suite: "Suite", cell: "Cell") -> bool:
+        """Whether the grid has a cell at a place; a problem may leave out those that would say nothing."""
+        return True
+
     def with_sample(self, suite: "Suite", folder: Path) -> Record:
         """The sections of a suite with generated events in place of the embedded ones; raises `BadInput`."""
         raise BadInput(
@@ -99,6 +103,7 @@ class Problem(ABC):
         template_scores: Path | None = None,
         efficiencies: tuple[float, ...] = (),
         closure_events: int | None = None,
+        latents: tuple[Path, ...] = (),
     ) -> Record:
         """Evaluate the scores and the template of a cell; raises `BadInput` for files of another task."""
 
@@ -110,7 +115,15 @@ class Problem(ABC):
     def rows(self, evaluation: Record) -> Iterator[Record]:
         """The numbers of an evaluation, one row a metric."""
 
+    def across(self, suite: "Suite", rows: Sequence[Record]) -> Iterator[Record]:
+        """Further numbers of cells that take the rows of several cells, each with its place in the grid."""
+        return iter(())
+
     # The report
+
+    def verdict(self, results: "Results") -> "Section | None":
+        """What the report begins with: which method to use."""
+        return None
 
     @abstractmethod
     def sections(self, results: "Results") -> Iterator["Section"]:
@@ -130,7 +143,7 @@ class Problem(ABC):
 
     @abstractmethod
     def published(self) -> "Table":
-        """Every published method for this problem, and whether it is here."""
+        """Every method for this problem, and its paper."""
 
     def figures(self, results: "Results", cell: "Cell") -> "dict[str, Figure]":
         """The figures of one cell for its own run in MLflow, by name."""

@@ -16,6 +16,7 @@ def check(
     template: Path | None = None,
     data_scores: Path | None = None,
     template_scores: Path | None = None,
+    latents: tuple[Path, ...] = (),
 ) -> None:
     """Refuse files that were made of something else, so far as the files or their numbers of rows say so.
 
@@ -25,6 +26,7 @@ def check(
         template: template events.
         data_scores: cross-fitted scores of the data.
         template_scores: cross-fitted scores of the template.
+        latents: latents of the events that are scored, and of the template.
 
     Raises:
         BadInput: a file of another task, with another number of rows, or with too few events.
@@ -44,6 +46,12 @@ def check(
     if template_scores is not None:
         _check_digest(template_scores, "score", template, events.sha256(template))
         _check_rows(template_scores, template, "/", first)
+    if latents:
+        encoded, of_template = latents
+        _check_digest(encoded, "latent", task.path, digest)
+        _check_rows(encoded, task.path, group, task.mass, "latent")
+        _check_digest(of_template, "latent", template, events.sha256(template))
+        _check_rows(of_template, template, "/", first, "latent")
 
 
 def _check_digest(path: Path, column: str, source: Path, digest: str) -> int:
@@ -58,13 +66,13 @@ def _check_digest(path: Path, column: str, source: Path, digest: str) -> int:
     return number
 
 
-def _check_rows(scores: Path, source: Path, group: str, column: str) -> None:
-    """Refuse scores unless there is one for each row of `column` in the group."""
+def _check_rows(scores: Path, source: Path, group: str, column: str, name: str = "score") -> None:
+    """Refuse scores, or latents, unless there is one for each row of `column` in the group."""
     with events.opened(scores) as file:
-        scored, number = events.attribute(file, "group") or group, events.count(file, ["score"], scores)
+        scored, number = events.attribute(file, "group") or group, events.count(file, [name], scores)
     if scored != group:
-        raise BadInput(f"{scores}: holds scores of '{scored}' in {source}; make those of '{group}'")
+        raise BadInput(f"{scores}: holds {name}s of '{scored}' in {source}; make those of '{group}'")
     with events.opened(source, group) as file:
         rows = events.count(file, [column], source)
     if number != rows:
-        raise BadInput(f"{scores}: holds {number} scores, and '{group}' in {source} {rows} events; make it again")
+        raise BadInput(f"{scores}: holds {number} {name}s, and '{group}' in {source} {rows} events; make it again")

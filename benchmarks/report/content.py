@@ -12,11 +12,12 @@ SIGNIFICANT = 3  # digits in tables
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report: a caption, a head and rows of text."""
+    """A table of the report: a caption, a head and rows of text; the page's reader may sort it if it says so."""
 
     caption: str
     head: list[str]
     rows: list[list[str]]
+    sortable: bool = False
 
 
 @dataclass(frozen=True)

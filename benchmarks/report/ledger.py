@@ -75,7 +75,7 @@ def _note(folder: Path, cell: Cell, suite: Suite) -> None:
     journal.artifacts(sorted((folder / "report" / "cells").glob(f"{cell.folder.replace('/', '_')}_*.png")), "figures")
     method = catalogue.get(cell.method)
     for role in method.roles:
-        rows = [place / "source.h5"] if method.rows and role == "template" else []
+        rows = [place / "source.h5"] if suite.leaves_rows(cell.method) and role == "template" else []
         journal.artifacts([place / f"{role}.onnx", place / "check.npz", *rows], role)
 
 

@@ -24,12 +24,14 @@ def write(suite: Suite, folder: Path) -> Path:
     for name, frame in {**frames, "throughput": results.timings, "compare": results.comparisons}.items():
         with events.atomic(out / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False)
+    verdict = suite.problem.verdict(results.without(suite.set_apart()))
     sections = [_rendered(section, out / "figures") for section in _sections(results)]
     for cell in suite.cells():
         _draw_cell(results, cell, out / "cells")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE.read_text())
     html = page.render(
         suite=suite,
+        verdict=_rendered(verdict, out / "figures") if verdict else None,
         sections=sections,
         protocol=suite.problem.protocol(results),
         code=provenance.code(),

@@ -41,6 +41,14 @@ def _rows(schema: Schema, key: str, values: tuple[str, ...]) -> Schema:
 
 CLOSURE = holding({"auc": VALUE, "error": NUMBER, "events": POSITIVE})
 _GRAPH = {"role": {"enum": ["template", "score", "density"]}, "method": TEXT, "batch": POSITIVE, "threads": POSITIVE}
+_CURVE = {"type": "array", "items": NUMBER, "minItems": 2}
+_INTERVAL = holding(
+    {
+        **dict.fromkeys(("fraction", "low", "high", "gain"), NUMBER),
+        **dict.fromkeys(("fractions", "gains", "errors"), _CURVE),
+        "self_closure": {"type": "boolean"},
+    }
+)
 
 SCHEMAS: dict[str, Schema] = {
     "fit": holding(
@@ -50,13 +58,16 @@ SCHEMAS: dict[str, Schema] = {
             **dict.fromkeys(("seconds", "cpu_seconds", "peak_memory_mib"), NUMBER),
             "fits": {
                 "type": "object",
-                "additionalProperties": holding({"events_per_second": VALUE, "epochs": COUNT}, cpu_seconds=NUMBER),
+                "additionalProperties": holding({"events_per_second": VALUE, "steps": COUNT}, cpu_seconds=NUMBER),
             },
             "outside_fitted_range": {"type": "object", "additionalProperties": COUNT},
         },
         signal_fraction=NUMBER,
+        found={"type": "boolean"},
+        evidence=NUMBER,
+        interval=_INTERVAL,
     )
-    | {"dependentRequired": {"signal_fraction": ["members_kept"]}},
+    | {"dependentRequired": {"signal_fraction": ["members_kept", "found"]}},
     "control": holding({"floor": or_none(CLOSURE), "sidebands": or_none(CLOSURE)}),
     "timing": _rows(
         holding(

@@ -68,6 +68,13 @@ class Results:
         found = dict(zip(rows["seed"], rows["value"], strict=True))
         return {seed: float(found.get(seed, float("nan"))) for seed in self.suite.seeds(injection)}
 
+    def at(self, window: str) -> "Results":
+        """The results of one named task alone."""
+        numbers, curves, tasks = (
+            rows[rows["window"] == window] if len(rows) else rows for rows in (self.numbers, self.curves, self.tasks)
+        )
+        return replace(self, suite=self.suite.at(window), numbers=numbers, curves=curves, tasks=tasks)
+
     def without(self, names: Collection[str]) -> "Results":
         """The results without some of the suite's methods."""
         kept = {name: given for name, given in self.suite["methods"].items() if name not in names}
@@ -98,6 +105,7 @@ def gather(suite: Suite, folder: Path) -> Results:
                 curves.append(here | {"background_efficiency": efficiency, "sic": value})
         elif not catalogue.get(cell.method).shared:
             missing.append(cell)
+    numbers += list(suite.problem.across(suite, numbers))
     numbers += _controls(suite, folder)
     timings = [found for cell in suite.timed() for found in _rows(folder, cell, "timing")]
     comparisons = [found for cell in suite.timed() for found in _rows(folder, cell, "compare")]
@@ -156,11 +164,21 @@ def _of_fit(fit: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield row("model_cpu_seconds", model, note=f"{note}; the background model alone")
     yield row("peak_memory_mib", fit["peak_memory_mib"], note=note)
     for name, inner in fit["fits"].items():
-        yield row("training_events_per_second", inner["events_per_second"], note=f"{name}, {inner['epochs']} epochs")
+        yield row("training_events_per_second", inner["events_per_second"], note=f"{name}, {inner['steps']} steps")
+        if inner.get("converged") is not None:
+            yield row("converged", float(inner["converged"]), note=f"{name}: 1 if it did")
     for role, count in fit["outside_fitted_range"].items():
         yield row(f"outside_fitted_range_{role}", count, note="signal-region data that are clamped")
+    if "background_events" in fit:
+        yield row("background_events", fit["background_events"], note="true background that a reference was given")
     if "signal_fraction" in fit:
-        yield row("fitted_signal_fraction", fit["signal_fraction"], note=f"{fit['members_kept']} members kept")
+        note = f"{fit['members_kept']} members kept"
+        yield row("fitted_signal_fraction", fit["signal_fraction"], note=note)
+        yield row("signal_found", float(fit["found"]), note="1 if the fit found a signal, by events that it held out")
+    if "interval" in fit:
+        found = fit["interval"]
+        ends = {"low": found["low"], "high": found["high"]}
+        yield row("signal_interval", found["fraction"], note="95 % interval of the signal fraction") | ends
 
 
 def _tasks(suite: Suite, folder: Path) -> Iterator[dict[str, Any]]:

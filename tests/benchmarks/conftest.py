@@ -25,7 +25,7 @@ def fit_record(seconds: float) -> dict[str, Any]:
         "peak_memory_mib": 300.0,
         "device": "cpu",
         "threads": 1,
-        "fits": {"flow": {"events_per_second": 5e4, "epochs": 3}},
+        "fits": {"flow": {"events_per_second": 5e4, "steps": 3}},
         "outside_fitted_range": {"template": 2, "score": 1},
         **provenance.record(),
     }

@@ -22,7 +22,7 @@ PLAIN: dict[str, Any] = {
 
 def written(path: Path, **changes: Any) -> Path:
     content = {key: value for key, value in (PLAIN | changes).items() if value is not ...}
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 

@@ -245,3 +245,24 @@ def test_the_floor_compares_two_halves_without_a_common_event(
     assert one
     assert other
     assert not one & other
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0.0, 0.5), (1.0, 0.760)])  # Phi(shift / sqrt 2)
+def test_closure_in_the_latent_space(small_task: Path, tmp_path: Path, shift: float, expected: float) -> None:
+    """The background of the window, and nothing else, against the whole template."""
+    the_task = task.read(small_task)
+    test, reference = the_task.events("test"), the_task.events("reference")
+    random = np.random.default_rng(0)
+    scores = write(tmp_path / "scores.h5", score=random.normal(size=len(test)), clamped=np.zeros(len(test)))
+    template = template_of(reference[reference.label == 0], the_task, tmp_path / "template.h5")
+    elsewhere = (test.label == 1) | ~the_task.inside(test)
+    encoded = random.normal(size=(len(test), 2)) + 9.0 * elsewhere[:, None]
+    latents = (
+        write(tmp_path / "latents.h5", latent=encoded),
+        write(tmp_path / "made.h5", latent=random.normal([shift, 0], size=(len(reference), 2))[reference.label == 0]),
+    )
+    record = evaluate.evaluate(small_task, scores, template, closure_events=2000, latents=latents)
+    assert record["latent_closure"]["auc"] == pytest.approx(expected, abs=0.05)
+    short = write(tmp_path / "short.h5", latent=encoded[1:])
+    with pytest.raises(BadInput, match="latents, and 'test' in"):
+        evaluate.evaluate(small_task, scores, template, latents=(short, latents[1]))

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from sideband.benchmarks.metrics.excess import excess, significance
+from sideband.benchmarks.metrics.excess import excess, probability, relative, significance, systematic
 
 
 @pytest.mark.parametrize(("efficiency", "ratio"), [(1e-2, 4), (1e-1, 1)])
@@ -96,3 +96,36 @@ def test_without_signal_z_of_a_weighted_template_is_standard_normal() -> None:
     assert abs(z.mean()) < 5 / math.sqrt(toys)
     assert abs(z.std() / math.sqrt(1 - efficiency) - 1) < 5 / math.sqrt(2 * toys)
     assert np.mean([each.expected for each in found]) == pytest.approx(efficiency * number, rel=1e-3)
+
+
+def test_without_a_systematic_error_nothing_changes_and_with_one_z_falls() -> None:
+    assert significance(150, 100, 5, delta=0.0) == significance(150, 100, 5)
+    found = [significance(150, 100, 5, delta) for delta in (0.0, 0.02, 0.1, 0.3, 1.0)]
+    assert found == sorted(found, reverse=True)
+    assert significance(150, 100, 5, -0.1) == significance(150, 100, 5, 0.1)
+    # arXiv:2411.00085: the error of b is b sqrt(1 / n + delta^2), with n template events above the cut.
+    n, delta = 400, 0.1
+    whole = 100 * math.sqrt(1 / n + delta**2)
+    assert significance(150, 100, 100 / math.sqrt(n), delta) == pytest.approx(significance(150, 100, whole), rel=1e-12)
+
+
+def test_a_template_that_is_wrong_everywhere_raises_no_alarm() -> None:
+    """With as much missing in validation windows as in the signal region, large samples give Z = 1, not infinity."""
+    delta, _ = systematic([(1.2e6, 1e6, 100.0), (1.2e6, 1e6, 100.0)])
+    assert significance(1.2e6, 1e6, 100.0) > 100
+    assert significance(1.2e6, 1e6, 100.0, delta) == pytest.approx(1, abs=0.1)
+
+
+def test_the_systematic_error_is_the_mean_relative_excess() -> None:
+    random, windows = np.random.default_rng(7), 400
+    counts = [(random.poisson(130), random.poisson(400) / 4, 5.0) for _ in range(windows)]
+    delta, error = systematic(counts)
+    assert error == pytest.approx(math.sqrt(1 / 100 + 0.05**2) / math.sqrt(windows), rel=0.02)
+    assert delta == pytest.approx(0.3, abs=5 * error)
+    assert systematic([(130, 100, 5)]) == pytest.approx(relative(130, 100, 5))
+    assert all(map(math.isnan, systematic([])))
+    assert all(map(math.isnan, systematic([(3, 0, 0)])))
+
+
+def test_probabilities_are_one_sided() -> None:
+    assert [probability(z) for z in (0, 1, 5)] == pytest.approx([0.5, 0.15866, 2.8665e-7], rel=1e-4)

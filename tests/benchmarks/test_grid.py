@@ -14,6 +14,7 @@ from sideband.benchmarks.grid import run as grid
 from sideband.benchmarks.grid import suite as suites
 from sideband.infer import process
 from sideband.infer.errors import BadInput
+from tests.benchmarks.plain import written
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,6 +33,24 @@ def test_every_rule_of_the_snakefile_belongs_to_one_stage(tmp_path: Path) -> Non
     assert {rule for rule in rules if steps.is_alone(rule)} == {
         rule for rule in rules if rule.startswith(("throughput_", "compare_", "report"))
     }
+
+
+def test_what_stands_on_other_cells_waits_for_them(tmp_path: Path) -> None:
+    methods = {"cathode": {}, "cwola": {}, "refined": {"of": "cathode"}, "mixed": {"of": ["cathode", "refined"]}}
+    methods["combined"] = {"of": ["cathode@mlp", "refined@mlp"]}
+    suite = suites.load(written(tmp_path / "mine.yaml", methods=methods, classifiers={"mlp": {"kind": "mlp"}}))
+    suite.save(tmp_path / "suite.json")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(grid.SNAKEFILE), "--directory", str(tmp_path)]
+    command += ["--dry-run", "--printshellcmds", "--nocolor"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    text = done.stdout + done.stderr
+    cell = "3.3-3.7/n0/s1"
+    assert f"fit refined --suite suite.json --task {cell}/task.h5 --out {cell}/refined" in text
+    assert f"--needs cathode={cell}/cathode/model.pt" in text
+    assert f"--needs cathode={cell}/cathode/model.pt refined={cell}/refined/model.pt" in text
+    assert f"--needs cathode@mlp={cell}/cathode@mlp/model.pt refined@mlp={cell}/refined@mlp/model.pt" in text
+    for name in ("cathode", "cwola", "refined", "mixed"):
+        assert f"--out {cell}/{name}@mlp --needs  --base {cell}/{name}/model.pt" in text
 
 
 SNAKEFILE = """
@@ -88,7 +107,7 @@ def test_run_goes_through_the_stages(
     def called(package: str, *arguments: str) -> None:
         calls.append((package, arguments[0]))
 
-    def planned(suite: suites.Suite, folder: Path, stage: str | None, cores: int, owner: object) -> bool:
+    def planned(suite: suites.Suite, folder: Path, stage: str | None, cores: int, owner: object, seeds: object) -> bool:
         calls.append(("snakemake", stage or "all", str(cores)))
         assert suites.load(folder / "suite.json") == suite
         assert os.environ[process.RUN] == str(folder / ".steps")

@@ -16,7 +16,6 @@ def test_every_entry_has_its_file_and_every_file_its_entry() -> None:
     room = {name: "shared" if entry.shared else entry.problem for name, entry in entries}
     needed = {f"{room[name]}/{entry.file or name}.py" for name, entry in entries}
     assert {file for file in files if not file.endswith("__init__.py")} == needed
-    assert not set(catalogue.ABSENT) & set(catalogue.CATALOGUE)
 
 
 def test_entries_fit_together() -> None:
@@ -24,8 +23,9 @@ def test_entries_fit_together() -> None:
         for need in entry.needs:
             assert catalogue.CATALOGUE[need].shared
         assert entry.shared == (not entry.roles), name
-        assert set(entry.roles) <= {"template", "score", "density"}
+        assert set(entry.roles) <= {"template", "signal", "score", "density", "encoder"}
         assert not entry.everywhere or entry.shared
+        assert not entry.own_fit or any(catalogue.CATALOGUE[need].everywhere for need in entry.needs)
         assert entry.variant == (entry.file in catalogue.CATALOGUE)
         if entry.variant:
             base = catalogue.CATALOGUE[entry.file]
@@ -36,15 +36,13 @@ def test_entries_fit_together() -> None:
         assert set(entry.events) <= {"simulation"}
         if entry.rows or entry.events:
             assert "template" in entry.roles
-    papers = [entry.paper for entry in [*catalogue.CATALOGUE.values(), *catalogue.ABSENT.values()] if entry.paper]
+    papers = [entry.paper for entry in catalogue.CATALOGUE.values() if entry.paper]
     assert all(paper.startswith("arXiv:") for paper in papers)
 
 
-def test_unknown_and_absent_methods_are_refused() -> None:
+def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(BadInput, match=r"unknown method 'cathod'; there are: .*cathode"):
         catalogue.get("cathod")
-    with pytest.raises(BadInput, match=r"'curtains' \(arXiv:2203.09470\) is not built yet"):
-        catalogue.get("curtains")
 
 
 def test_a_label_changes_the_title_alone() -> None:

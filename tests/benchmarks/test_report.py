@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from sideband.benchmarks.grid.suite import Suite
-from sideband.benchmarks.problems.search import closure, figures, sections, tables
+from sideband.benchmarks.metrics.excess import probability, significance
+from sideband.benchmarks.problems.search import closure, excess, figures, sections, tables
 from sideband.benchmarks.report import content, cost, speed, style
 from sideband.benchmarks.report import page as report
 from sideband.benchmarks.report.results import gather
@@ -30,7 +31,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._inside = tag
         self.references += [str(value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
-        assert tag not in ("script", "link", "iframe")
+        assert tag not in ("link", "iframe")
+        assert tag != "script" or not attrs  # it lies in the page
 
     def handle_data(self, data: str) -> None:
         if self._inside == "h2" and data.strip():
@@ -47,7 +49,15 @@ def test_the_page_of_a_labelled_run(labelled_run: Run, page: Path) -> None:
     text = page.read_text()
     read = Page(text)
     assert read.headings == [
-        *("Protocol", "Sensitivity against throughput", "Sensitivity", "Closure", "Sculpting", "Throughput"),
+        *(
+            "What to use",
+            "Protocol",
+            "Sensitivity against throughput",
+            "Sensitivity",
+            "Closure",
+            "Sculpting",
+            "Throughput",
+        ),
         *("Training cost", "Tasks", "Methods", "Provenance"),
     ]
     assert read.references
@@ -126,13 +136,27 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     stems = {drawn.stem for drawn in (folder / "report" / "figures").glob("*.svg")}
     assert {"excess", "closure_2700-3100", "features_2700-3100_cathode"} <= stems
     assert not any(stem.startswith("sic") for stem in stems)
-    table = tables.excess(gather(suite, folder))
-    assert [row[3:] for row in table.rows if row[0] == "3300-3700"] == [
-        ["CATHODE", "0.01", "observed 12, expected 10.0 +- 2.0", "1.50"],
-        ["CATHODE", "0.001", "observed 2, expected 1.0 +- 0.5", "-1.50"],
+    results = gather(suite, folder)
+    (first, second) = excess.regions(results).rows
+    assert first[:7] == ["3300-3700", "as they are", "CATHODE", "0.01", "12.0", "10.0 ± 2.00", "1.50"]
+    z = significance(12, 10, 2, 0.2)  # in the validation window there are 20 % too many as well
+    assert first[7:] == [f"{z:.3f}", f"{probability(z):.2g}", "statistical, δ_sys = +0.200"]
+    assert second[-1] == "statistical, δ_sys = +1.000"
+    error = (1 / 10 + (2 / 10) ** 2) ** 0.5
+    assert excess.validation(results).rows[0] == [
+        "as they are",
+        "CATHODE",
+        "0.01",
+        f"+0.200 ± {error:.3f}",
+        "1.50",
+        "1",
     ]
+    assert page.headings[0] == "What to use"
+    assert text.index("Validation windows 2700-3100") < text.index("Signal regions: excess")
     protocol = sections.protocol(gather(suite, folder))
-    assert "Mass range 2000–6000 GeV; signal region 3300-3700, 2700-3100 GeV" in protocol["masses"]
+    assert (
+        "Mass range 2000–6000 GeV; signal region 3300-3700 GeV; validation windows 2700-3100 GeV" in protocol["masses"]
+    )
 
 
 def test_missing_cells_are_listed(labelled_run: Run, tmp_path: Path, command: Callable[..., Outcome]) -> None:
@@ -171,11 +195,11 @@ def test_numbers_and_bands() -> None:
     assert content.banded([nan, nan]) == "n/a"
 
 
-def test_every_published_method_has_its_state() -> None:
-    states = {row[0]: row[2] for row in tables.published().rows}
-    assert states["CATHODE"] == "here"
-    assert states["CURTAINs"] == "absent"
-    assert "Sideband flow" not in states
+def test_every_method_stands_beside_its_paper() -> None:
+    papers = dict(tables.published().rows)
+    assert papers["CURTAINs"] == "arXiv:2203.09470"
+    assert papers["Idealised detector"] == "reference of our own"
+    assert "Sideband flow" not in papers
 
 
 def test_weights_count_in_the_features_of_a_template() -> None:

@@ -100,7 +100,7 @@ def test_damaged_records_are_told(copied: Run, name: str, left: bytes | None) ->
 @pytest.mark.parametrize(
     ("name", "place", "value"),
     [
-        ("fit.json", ["fits", "flow", "epochs"], "many"),
+        ("fit.json", ["fits", "flow", "steps"], "many"),
         ("fit.json", ["seconds"], None),
         ("fit.json", ["signal_fraction"], 0.1),
         ("evaluation.json", ["sic", "curve"], [1.0]),

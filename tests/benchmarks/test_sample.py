@@ -41,8 +41,8 @@ def test_a_sample_takes_the_place_of_the_embedded_events(tmp_path: Path, capsys:
     whole = sample(tmp_path / "whole", {"data": 13_000, "signal": 10, "background": 5})
     without = suites.load("smoke", sample=whole)
     assert without["data_events"] == 12_000
-    assert set(found["methods"]) - set(without["methods"]) == {"salad"}
-    line = "whole: no simulation.h5 there, which salad would need; they are left out\n"
+    assert set(found["methods"]) - set(without["methods"]) == {"salad", "feta"}
+    line = "whole: no simulation.h5 there, which salad, feta would need; they are left out\n"
     assert capsys.readouterr().out == line
 
 

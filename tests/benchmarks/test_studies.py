@@ -11,7 +11,7 @@ import pytest
 
 from sideband.benchmarks.grid.suite import DEFAULTS, Suite
 from sideband.benchmarks.problems.search import closure, studies
-from sideband.benchmarks.problems.search.studies import scan
+from sideband.benchmarks.report import cost
 from sideband.benchmarks.report.content import Picture, Table
 from sideband.benchmarks.report.results import Results
 from sideband.infer import events
@@ -109,13 +109,28 @@ def scan_rows() -> list[dict[str, Any]]:
 
 
 def test_a_fit_to_all_the_data_is_paid_once() -> None:
-    costs = scan.costs(results(scan_rows(), SCAN))
+    costs = cost.costs(results(scan_rows(), SCAN))
     assert costs == {
-        "cathode": scan.Cost(0.0, 10.0, 7.0),
-        "transit": scan.Cost(0.0, 20.0, 6.0),
-        "sigma": scan.Cost(90.0, 0.0, 8.0),
+        "cathode": cost.Cost(0.0, 12.0, 7.0),
+        "transit": cost.Cost(0.0, 20.0, 6.0),
+        "sigma": cost.Cost(95.0, 0.0, 8.0),
+        "iad": cost.Cost(0.0, 0.0, 5.0),
     }
-    assert [costs[name].of(9) for name in costs] == [90.0, 180.0, 90.0]
+    assert [found.training(9) for found in costs.values()] == [108.0, 180.0, 95.0, 0.0]
+    assert [found.whole(10) for found in costs.values()] == [190.0, 260.0, 175.0, 50.0]
+
+
+def test_of_a_method_that_another_builds_on_the_model_counts() -> None:
+    methods = {"cathode": {}, "refined": {"of": "cathode"}}
+    rows = [
+        *scan_rows()[:12],
+        *({"method": "refined", "metric": f"{what}_cpu_seconds", "value": 3.0} for what in ("model", "fit")),
+        {"method": "cathode", "metric": "model_cpu_seconds", "value": 1.0},
+    ]
+    rows = [row for row in rows if (row["method"], row["metric"], row["value"]) != ("cathode", "model_cpu_seconds", 0)]
+    costs = cost.costs(results(rows, SCAN | {"methods": methods}))
+    assert costs["cathode"] == cost.Cost(0.0, 13.0, 6.0)
+    assert costs["refined"] == cost.Cost(0.0, 16.0, 0.0)
 
 
 def test_the_section_of_a_scan(tmp_path: Path, small_task: Path) -> None:
@@ -125,12 +140,13 @@ def test_the_section_of_a_scan(tmp_path: Path, small_task: Path) -> None:
     ((heading, text, content),) = studies.sections(results(scan_rows(), SCAN, tmp_path))
     assert heading == "Scan"
     assert text.startswith("4 overlapping windows")
-    cost, extremes = (part for part in content if isinstance(part, Table))
-    assert cost.rows[2] == ["SIGMA", "90.0", "0.00", "90.0", "0.25", "32.0"]
+    trained, extremes = (part for part in content if isinstance(part, Table))
+    assert trained.rows[2] == ["SIGMA", "95.0", "0.00", "95.0", "0.25", "32.0"]
+    assert "statistical errors only; may be all template" in extremes.caption
     (row,) = extremes.rows
     assert row[:4] == ["SIGMA", "0.01", "3.00", "2 of 8"]
     assert row[4].startswith("+0.00 ± ")
-    assert row[5] == "3.3-3.7 (Z = 6.00)"
+    assert row[5] == "3.3-3.7 (Z = 6.00, 100 injected over all masses)"
 
 
 def test_strengths_rise_with_what_was_achieved() -> None:

@@ -39,7 +39,8 @@ def test_the_paper_s_suite_stops_without_its_files(tmp_path: Path, monkeypatch: 
 
 
 def test_shipped_suites_are_these() -> None:
-    dijets = {"smoke", "quick", "continuous", "solver", "scan", "fullscan", "accept", "paper"}
+    dijets = {"smoke", "quick", "continuous", "solver", "scan", "fullscan", "accept", "paper", "field", "foreign"}
+    dijets |= {f"stress_{what}" for what in ("shifted", "noise", "signal", "simulation")}
     showers = {"smoke_showers", "calorimeter", "fullcalorimeter"}
     assert dijets | showers == set(suites.names())
     found = {name: problems.of(yaml.safe_load((SHIPPED / f"{name}.yaml").read_text())) for name in suites.names()}
@@ -114,6 +115,49 @@ def test_a_method_may_come_more_than_once(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadInput, match=line):
             suites.load(written(tmp_path / "mine.yaml", methods={name: {}}))
+
+
+def test_every_method_with_a_classifier_comes_once_more_with_a_further_one(tmp_path: Path) -> None:
+    given = {"cathode": {}, "drapes_sb@0.5": {"noise": 0.5}, "anode": {}, "iad": {}, "combined": {"of": ["cathode"]}}
+    path = written(tmp_path / "mine.yaml", methods=given, classifiers={"mlp": {"kind": "mlp"}})
+    suite = suites.load(path)
+    further = ["cathode@mlp", "drapes_sb@0.5@mlp", "iad@mlp"]
+    assert [name for name in suite["methods"] if suite.base(name)] == further
+    assert set(suite["methods"]) == {*given, *further}
+    assert suite.base("drapes_sb@0.5@mlp") == "drapes_sb@0.5"
+    assert suite.settings("drapes_sb@0.5@mlp") == {"noise": 0.5}
+    assert suite.classifier("iad@mlp") == {"kind": "mlp"}
+    assert suite.stands_on("cathode@mlp") == {"cathode", "sideband"}
+    suite.save(tmp_path / "suite.json")
+    assert suites.load(tmp_path / "suite.json").content == suite.content
+    with pytest.raises(BadInput, match="takes over the fit of 'cathode'; give the settings there"):
+        suites.load(written(path, methods={"cathode": {}, "cathode@mlp": {"a": 1}}, classifiers={"mlp": {}}))
+
+
+def test_methods_stand_on_others_above_them(tmp_path: Path) -> None:
+    given = {
+        "radot": {},
+        "refined@radot": {"of": "radot"},
+        "cathode": {},
+        "mixed": {"of": ["cathode", "refined@radot"]},
+    }
+    suite = suites.load(written(tmp_path / "mine.yaml", methods=given))
+    assert suite.needs("mixed") == ("cathode", "refined@radot")
+    assert suite.stands_on("mixed") == {"cathode", "sideband", "refined@radot", "radot"}
+    assert suite.leaves_rows("refined@radot")
+    assert not suite.leaves_rows("cathode")
+    for of, line in (
+        ([], "must name other methods"),
+        (["cathode", 1], "must name other methods"),
+        (["sigma"], "'sigma' is no method above it"),
+        (["mixed"], "'mixed' is no method above it"),
+        (["cwola"], "'cwola' makes no template"),
+    ):
+        methods = {"cathode": {}, "cwola": {}, "mixed": {"of": of}}
+        with pytest.raises(BadInput, match=line):
+            suites.load(written(tmp_path / "mine.yaml", methods=methods))
+    with pytest.raises(BadInput, match="'anode' has no classifier of data against a template"):
+        suites.load(written(tmp_path / "mine.yaml", methods={"anode": {}, "combined": {"of": "anode"}}))
 
 
 def test_the_grid(tmp_path: Path) -> None:

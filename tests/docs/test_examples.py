@@ -45,7 +45,7 @@ def named(value: Any) -> Iterator[str]:
 def test_suites_load(block: Block, tmp_path: Path) -> None:
     content = {**SEARCH, **yaml.safe_load(block.text)} if "about:" not in block.text else None
     path = tmp_path / "suite.yaml"
-    path.write_text(yaml.safe_dump(content) if content else block.text)
+    path.write_text(yaml.safe_dump(content, sort_keys=False) if content else block.text)
     for file in named(yaml.safe_load(block.text).get("dataset")):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()

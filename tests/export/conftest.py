@@ -16,13 +16,15 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def exported(small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cell with every kind of graph, TRANSIT as the smoke suite fits it: a traced template, trees, two folds.
+    """A cell as the smoke suite fits it, TRANSIT after its morph: a traced template, trees, two folds.
 
     The traced graph lies in `graphs` beside it, for others of its shape.
     """
     smoke = suite.load("smoke")
     folder = tmp_path_factory.mktemp("exported") / "transit"
-    fit_cell("transit", small_task, folder, smoke.settings("transit"), smoke["classifier"], {}, folds=2)
+    needs = {"morph": tmp_path_factory.mktemp("needs") / "model.pt"}
+    fit_cell("morph", small_task, needs["morph"].parent, smoke.settings("morph"), {}, {})
+    fit_cell("transit", small_task, folder, smoke.settings("transit"), smoke["classifier"], needs, folds=2)
     export_cell(folder / "model.pt", small_task, folder, folder.parent / "graphs")
     return folder
 

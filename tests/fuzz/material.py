@@ -30,7 +30,7 @@ Random = np.random.Generator
 COLUMNS = {"m": "TeV", "x": "TeV", "y": "", "truth": ""}
 WINDOW, MASS_RANGE = [3.3, 3.7], [2.3, 5.0]
 TINY = {"members": 2, "iterations": 5, "bins": 15}
-TRAINING = {"epochs": 1, "batch": 256, "learning_rate": 0.001, "ema": 0.9}
+TRAINING = {"steps": 10, "interval": 10, "batch": 256, "learning_rate": 0.001, "ema": 0.9}
 SUITE: dict[str, Any] = {
     "about": "events of the fuzzing suite",
     "dataset": {"source": "hdf5", "data": "events.h5", "mass": {"column": "m", "unit": "TeV"}, "features": ["x", "y"]},

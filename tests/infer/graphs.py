@@ -22,6 +22,11 @@ SPREAD = np.array([[0.5, -1.0], [0.25, 2.0]], dtype=np.float32)
 SLOPE = np.array([[1.0, -3.0]], dtype=np.float32)
 
 
+def width(port: Port) -> int:
+    """Numbers an event."""
+    return sum(port.get("widths", [1] * len(port["columns"])))
+
+
 def write(
     path: Path,
     role: str,
@@ -44,7 +49,7 @@ def write(
         "settings": {},
         "fitted_range": {},
         "flop_per_event": 8.0,
-        "parity": {"atol": [1e-4] * sum(len(port["columns"]) for port in outputs.values()), "rtol": 1e-4},
+        "parity": {"atol": [1e-4] * sum(map(width, outputs.values())), "rtol": 1e-4},
         "versions": {},
         "cpu_only": False,
         **metadata,
@@ -52,7 +57,7 @@ def write(
 
     def infos(ports: dict[str, Port]) -> list[onnx.ValueInfoProto]:
         return [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(port["columns"])])
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width(port)])
             for name, port in ports.items()
         ]
 
@@ -82,6 +87,17 @@ def template(path: Path, **metadata: Any) -> Path:
     return write(
         path, "template", inputs, {"features": FEATURES}, nodes, {"spread": SPREAD, "slope": SLOPE}, **metadata
     )
+
+
+def signal(path: Path) -> Path:
+    """features = noise @ SPREAD, at masses that the graph makes itself: 3.5 + the first noise times 0."""
+    nodes = [
+        helper.make_node("MatMul", ["noise", "spread"], ["features"]),
+        helper.make_node("MatMul", ["noise", "nought"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "middle"], ["mass"]),
+    ]
+    constants = {"spread": SPREAD, "nought": np.zeros((2, 1), np.float32), "middle": np.array([[3.5]], np.float32)}
+    return write(path, "signal", {"noise": NOISE}, {"features": FEATURES, "mass": MASS}, nodes, constants)
 
 
 def morphing(path: Path, region: str = "sidebands") -> Path:
@@ -134,6 +150,21 @@ def score(path: Path, weight: float = 1.0, **metadata: Any) -> Path:
     constants = {"weight": np.array([[weight], [2 * weight]], dtype=np.float32)}
     metadata = {"fitted_range": {"x": [0.0, 1.0], "y": [0.0, 1.0]}, **metadata}
     return write(path, "score", {"features": FEATURES}, output, nodes, constants, **metadata)
+
+
+def encoder(path: Path) -> Path:
+    """latent = (x - m, y, m), a column of three numbers."""
+    nodes = [
+        helper.make_node("MatMul", ["features", "turned"], ["one"]),
+        helper.make_node("MatMul", ["condition", "lifted"], ["other"]),
+        helper.make_node("Add", ["one", "other"], ["latent"]),
+    ]
+    constants = {
+        "turned": np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32),
+        "lifted": np.array([[-1, 0, 1]], dtype=np.float32),
+    }
+    output = {"latent": {"columns": ["latent"], "units": [""], "widths": [3]}}
+    return write(path, "encoder", {"features": FEATURES, "condition": MASS}, output, nodes, constants)
 
 
 def foreign(path: Path) -> Path:

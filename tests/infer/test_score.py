@@ -88,3 +88,12 @@ def test_what_cannot_score_is_refused(
     with pytest.raises(BadInput, match="no events"):
         score([model], tmp_path / "empty.h5", out)
     assert not out.exists()
+
+
+def test_an_encoder_writes_its_latents(toy_task: Path, tmp_path: Path) -> None:
+    encoder = Model(graphs.encoder(tmp_path / "encoder.onnx"))
+    assert score([encoder], toy_task, tmp_path / "latents.h5", "data", threads=2) == EVENTS
+    found = events.read(tmp_path / "latents.h5", ["latent"])["latent"]
+    columns = events.read(toy_task, ["x", "y", "m"], "data")
+    expected = np.stack([columns["x"] - columns["m"], columns["y"], columns["m"]], 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

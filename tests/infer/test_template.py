@@ -90,6 +90,20 @@ def test_a_weighted_template_holds_its_weights(toy_task: Path, tmp_path: Path) -
         template.compare(model, expected, out)
 
 
+def test_a_signal_makes_its_own_masses(toy_task: Path, tmp_path: Path) -> None:
+    out = tmp_path / "signal.h5"
+    template.generate(Model(graphs.signal(tmp_path / "signal.onnx")), toy_task, out, 1500)
+    made = events.read(out, ["m", "x", "y"])
+    noise = np.concatenate(
+        [draws.generator(1, "noise", block).standard_normal((1000, 2), dtype=np.float32) for block in (0, 1)]
+    )
+    np.testing.assert_allclose(np.column_stack([made["x"], made["y"]]), (noise @ graphs.SPREAD)[:1500], atol=1e-5)
+    assert (made["m"] == 3.5).all()
+    with h5py.File(out) as file:
+        assert file.attrs["kind"] == "signal"
+        assert file["m"].attrs["unit"] == "TeV"
+
+
 def test_a_template_with_rows_of_its_own_reads_them_beside_its_graph(toy_task: Path, tmp_path: Path) -> None:
     model, out = Model(graphs.interpolating(tmp_path / "template.onnx")), tmp_path / "out.h5"
     with pytest.raises(BadInput, match=r"source\.h5"):

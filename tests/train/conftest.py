@@ -5,7 +5,7 @@ import h5py
 import pytest
 import torch
 
-from sideband.benchmarks import catalogue
+from sideband.benchmarks import catalogue, entries
 from sideband.benchmarks.grid import suite
 from sideband.benchmarks.tracking.journal import Record
 from sideband.train.cell import fit_cell
@@ -17,7 +17,7 @@ CELL = {
     "window": "3.3-3.7",
     "injection": "n0",
     "seed": "s1",
-    "settings": {"width": 8, "training": {"epochs": 2}},
+    "settings": {"width": 8, "training": {"steps": 20}},
     "dataset": "toy events",
     "dataset_sha256": "0" * 64,
 }
@@ -51,11 +51,12 @@ def fit_of() -> FitOf:
     suites = {"search": suite.load("smoke"), "showers": suite.load("smoke_showers")}
 
     def fit(method: str, task: Path, out: Path) -> Path:
-        needs = {name: fit(name, task, out) for name in catalogue.get(method).needs}
+        smoke = suites[catalogue.get(method).problem]
+        given = smoke.settings(method) or smoke.settings(catalogue.get(method).file or method)
+        needs = {name: fit(name, task, out) for name in entries.needs(method, given)}
         if not (out / method / "model.pt").exists():
-            smoke = suites[catalogue.get(method).problem]
             folds = 2 if catalogue.get(method).problem == "search" else 0
-            fit_cell(method, task, out / method, smoke.settings(method), smoke["classifier"], needs, folds)
+            fit_cell(method, task, out / method, given, smoke["classifier"], needs, folds)
         return out / method / "model.pt"
 
     return fit

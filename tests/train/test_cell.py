@@ -37,8 +37,8 @@ injections: [600]
 seeds: [1]
 classifier: {members: 2, iterations: 5, bins: 15}
 shared:
-  sideband: {flow: {couplings: 1, hidden: 8, layers: 1}, training: {epochs: 2, batch: 512, ema: 0.9}}
-  matching: {net: {hidden: 8, blocks: 1}, marginals: {epochs: 0}, training: {epochs: 1}, likelihood_events: 10}
+  sideband: {flow: {couplings: 1, hidden: 8, layers: 1}, training: {steps: 20, interval: 10, batch: 512, ema: 0.9}}
+  matching: {net: {hidden: 8, blocks: 1}, marginals: {steps: 0}, training: {steps: 10}, likelihood_events: 10}
 methods: {cathode: {}, cwola: {}, sigma: {steps: 2}}
 """
 
@@ -243,7 +243,7 @@ def test_a_fit_that_is_not_finite_leaves_no_model(
 ) -> None:
     if earlier:
         assert fit("sideband").status == 0
-        Path("suite.yaml").write_text(SUITE.replace("epochs: 2", "epochs: 1"))
+        Path("suite.yaml").write_text(SUITE.replace("steps: 20", "steps: 10"))
     before = contents(place)
     whole = sideband.fit
 

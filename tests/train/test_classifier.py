@@ -22,7 +22,7 @@ from tests.train.conftest import NewRun
 
 TREES = ClassifierSettings(members=3, iterations=15, bins=31)
 MLPS = ClassifierSettings(
-    kind="mlp", members=3, hidden=16, layers=2, training=Training(4, 256, 5e-3, validation=0.3, patience=5, ema=0.9)
+    kind="mlp", members=3, hidden=16, layers=2, training=Training(60, 256, 5e-3, interval=15, validation=0.3, ema=0.9)
 )
 
 Array = NDArray[np.float32]
@@ -246,7 +246,7 @@ def test_a_damaged_member_is_trained_again(new_run: NewRun, capsys: pytest.Captu
 def test_trees_whose_values_are_not_finite_fail(new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
     made = TreeEnsemble.from_sklearn
 
-    def spoilt(classifier: object, shift: float) -> TreeEnsemble:
+    def spoilt(classifier: object, shift: float, trees: int | None) -> TreeEnsemble:
         return made(classifier, np.inf)
 
     monkeypatch.setattr(TreeEnsemble, "from_sklearn", spoilt)

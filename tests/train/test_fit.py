@@ -24,8 +24,10 @@ from sideband.train.suite import load
 from tests.train.conftest import NewRun
 from tests.train.fits import same
 
-# One step with all events in each epoch, and no averaging.
-STEP = Training(epochs=50, batch=8, learning_rate=0.1, validation=0.5, patience=3, ema=0.0, clip=1e9)
+# One step with all events to each look, and no averaging.
+STEP = Training(
+    steps=50, batch=8, learning_rate=0.1, schedule="constant", interval=1, validation=0.5, patience=3, ema=0.0, clip=1e9
+)
 
 
 class Climber(nn.Module):
@@ -48,29 +50,32 @@ def climb(goals: list[float], training: Training, run: Run) -> tuple[Climber, ob
 
 def test_stops_after_the_patience_and_keeps_the_best(new_run: NewRun) -> None:
     model, progress = climb([0.32], STEP, new_run())
-    assert progress.best_epoch == [2]
-    assert progress.epoch == 2 + 1 + STEP.patience
+    assert progress.best_step == [3]
+    assert progress.step == 3 + STEP.patience
+    assert progress.converged
     assert model.height.item() == pytest.approx(0.3, abs=1e-5)
     assert progress.best[0] == pytest.approx(0.02**2, rel=1e-3)
     assert not model.training
 
 
-def test_each_member_keeps_its_own_best_epoch(new_run: NewRun) -> None:
+def test_each_member_keeps_its_own_best_look(new_run: NewRun) -> None:
+    """Training goes on while their mean falls."""
     model, progress = climb([0.12, 0.52, 0.28], STEP, new_run())
-    assert progress.best_epoch == [0, 4, 2]
-    assert progress.epoch == 4 + 1 + STEP.patience
+    assert progress.best_step == [1, 5, 3]
+    assert progress.step == 3 + STEP.patience
     torch.testing.assert_close(model.height.detach(), torch.tensor([0.1, 0.5, 0.3]), atol=1e-5, rtol=0)
 
 
-def test_without_patience_the_last_epoch_is_kept(new_run: NewRun) -> None:
-    training = Training(epochs=6, batch=8, learning_rate=0.1, validation=0.5, patience=None, ema=0.0)
+def test_without_patience_the_last_weights_are_kept(new_run: NewRun) -> None:
+    training = replace(STEP, steps=6, interval=4, patience=None)
     model, progress = climb([0.1], training, new_run())
-    assert progress.epoch == 6
+    assert progress.step == 6
+    assert progress.converged is None
     assert model.height.item() == pytest.approx(0.6, abs=1e-5)
 
 
 def test_averaged_weights_are_the_ones_kept(new_run: NewRun) -> None:
-    training = Training(epochs=12, batch=8, learning_rate=0.1, validation=0.5, patience=None, ema=0.4)
+    training = replace(STEP, steps=12, patience=None, ema=0.4)
     model, _ = climb([9.0], training, new_run())
     average = 0.1
     for step in range(2, 13):
@@ -79,17 +84,52 @@ def test_averaged_weights_are_the_ones_kept(new_run: NewRun) -> None:
     assert model.height.item() == pytest.approx(average, abs=1e-5)
 
 
+def test_a_plateau_brings_the_rate_down_until_the_drops_are_used_up(new_run: NewRun) -> None:
+    training = replace(STEP, schedule="plateau", patience=2)
+    model, progress = climb([0.555], training, new_run())
+    assert model.height.item() == pytest.approx(0.6, abs=1e-5)
+    assert (progress.drops, progress.converged) == (training.drops, True)
+    assert progress.step == 6 + (1 + training.drops) * training.patience
+
+
+def test_a_fit_that_ran_out_of_steps_says_so(new_run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run = new_run()
+    _, progress = climb([9.0], replace(STEP, steps=4), run)
+    assert progress.converged is False
+    assert run.fits["climb"]["converged"] is False
+    assert "4 steps, and has not converged" in capsys.readouterr().out
+
+
+def test_what_is_right_at_the_start_is_kept(new_run: NewRun) -> None:
+    model, progress = climb([0.0], STEP, new_run())
+    assert (model.height.item(), progress.best_step) == (0.0, [0])
+
+
+def test_looks_draw_the_same_random_numbers(new_run: NewRun) -> None:
+    seen: list[float] = []
+
+    def loss(model: Climber, batch: Batch) -> Tensor:
+        if not model.training:
+            seen.append(float(torch.rand((), generator=batch.random)))
+        return model.loss(batch)
+
+    model = Climber([9.0])
+    fit("climb", model, [Player([model.height], loss)], [torch.zeros(16, 1)], replace(STEP, steps=3), new_run())
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+
+
 def test_a_loss_that_is_not_finite_fails_the_fit(new_run: NewRun) -> None:
     model = Climber([0.0])
     player = Player([model.height], lambda model, batch: model.height.log() * 0 + model.height / 0)
-    with pytest.raises(GateFailed, match="epoch 0; lower the learning rate"):
-        fit("climb", model, [player], [torch.zeros(16, 1)], STEP, new_run())
+    with pytest.raises(GateFailed, match="within 1 steps; lower the learning rate"):
+        fit("climb", model, [player], [torch.zeros(16, 1)], replace(STEP, patience=None), new_run())
 
 
 def test_a_criterion_that_is_not_finite_fails_the_fit(new_run: NewRun) -> None:
     run, model = new_run(), Climber([0.0, 0.0])
     judge = Player([model.height], lambda model, batch: model.loss(batch), lambda model, batch: model.height / 0)
-    with pytest.raises(GateFailed, match="climb: the loss on the held-out events is not finite after epoch 0; lower"):
+    with pytest.raises(GateFailed, match="climb: the loss on the held-out events is not finite after 0 steps; lower"):
         fit("climb", model, [judge], [torch.zeros(16, 1)], STEP, run, 2)
     assert not run.checkpoints.exists()
 
@@ -100,8 +140,8 @@ def test_weights_that_are_not_finite_fail_the_fit(patience: int | None, new_run:
     run, model = new_run(), Climber([0.3])
     model.spare = nn.Parameter(torch.tensor([torch.inf]))
     player = Player([model.height], lambda model, batch: model.loss(batch))
-    training = replace(STEP, epochs=3, patience=patience)
-    with pytest.raises(GateFailed, match="climb: 'spare' is not finite after epoch 2; lower the learning rate"):
+    training = replace(STEP, steps=3, patience=patience)
+    with pytest.raises(GateFailed, match="climb: 'spare' is not finite after 3 steps; lower the learning rate"):
         fit("climb", model, [player], [torch.zeros(16, 1)], training, run)
 
 
@@ -115,12 +155,13 @@ def test_too_few_events_are_refused(events: int, validation: float, new_run: New
 
 
 def test_without_patience_nothing_need_be_held_out(new_run: NewRun) -> None:
-    _, progress = climb([9.0], replace(STEP, epochs=2, validation=0.0, patience=None), new_run())
-    assert progress.epoch == 2
+    _, progress = climb([9.0], replace(STEP, steps=2, validation=0.0, patience=None), new_run())
+    assert progress.step == 2
 
 
 def test_schedules() -> None:
     assert [schedule("constant", share) for share in (0.0, 1.0)] == [1.0, 1.0]
+    assert [schedule("plateau", 0.5, drops) for drops in (0, 1, 2)] == pytest.approx([1, 0.2, 0.04])
     assert schedule("cosine", 0.0) < 0.02
     assert schedule("cosine", 0.5) == pytest.approx(0.5)
     assert schedule("cosine", 1.0) == pytest.approx(0, abs=1e-6)
@@ -142,7 +183,9 @@ def likelihood(model: Flow, batch: Batch) -> Tensor:
     return -model.log_density(x.transpose(1, 2), condition.transpose(1, 2)).mean(1)
 
 
-SHORT = Training(epochs=5, batch=50, learning_rate=1e-2, validation=0.25, patience=50, ema=0.9)
+SHORT = Training(
+    steps=30, batch=50, learning_rate=1e-2, schedule="constant", interval=6, validation=0.25, patience=50, ema=0.9
+)
 
 
 def test_members_are_independent(new_run: NewRun) -> None:
@@ -171,7 +214,7 @@ def test_gradients_are_limited_member_by_member() -> None:
     torch.testing.assert_close(parameters[1].grad[:, 0], torch.tensor([0.4, 0.04]), rtol=1e-4, atol=0)
 
 
-def test_every_epoch_has_its_own_order_and_spares_the_held_out_events(new_run: NewRun) -> None:
+def test_every_permutation_is_another_and_spares_the_held_out_events(new_run: NewRun) -> None:
     seen: dict[bool, list[list[int]]] = {True: [], False: []}
 
     def loss(model: Climber, batch: Batch) -> Tensor:
@@ -179,15 +222,15 @@ def test_every_epoch_has_its_own_order_and_spares_the_held_out_events(new_run: N
         return model.loss(batch)
 
     model = Climber([9.0, 9.0])
-    training = Training(epochs=2, batch=10, validation=0.25, patience=5)
+    training = Training(steps=6, batch=10, interval=6, validation=0.25)
     fit("order", model, [Player([model.height], loss)], [torch.arange(40.0)[:, None]], training, new_run(), 2)
     for member in range(2):
         batches = seen[True][member::2]
-        epochs = list(chain(*batches[:3])), list(chain(*batches[3:]))
-        assert epochs[0] != epochs[1]
+        permutations = list(chain(*batches[:3])), list(chain(*batches[3:]))
+        assert permutations[0] != permutations[1]
         held_out = seen[False][member]
-        for epoch in epochs:
-            assert sorted(epoch + held_out) == list(range(40))
+        for permutation in permutations:
+            assert sorted(permutation + held_out) == list(range(40))
     assert sorted(seen[False][0]) != sorted(seen[False][1])
 
 
@@ -208,7 +251,7 @@ def rivals_players(model: Rivals, calls: list[int], stop: int | None) -> list[Pl
         calls[0] += 1
         if calls[0] == stop:
             raise Interrupted
-        if batch.epoch == 1:  # a player may pass
+        if batch.step // 6 == 1:  # a player may pass
             return None
         noise = torch.rand(batch.rows[0][0].shape, generator=batch.random)
         return (model.other(batch.rows[0][0]) - noise).square().mean()[None]
@@ -230,16 +273,16 @@ def test_players_share_what_is_prepared_once_for_each_batch(new_run: NewRun) -> 
 
     def first(model: Rivals, batch: Batch) -> Tensor | None:
         seen.append((batch.prepared is prepared[-1], batch.losses))
-        return None if batch.epoch else batch.prepared.square().mean()[None]
+        return None if batch.step >= 6 else batch.prepared.square().mean()[None]
 
     def second(model: Rivals, batch: Batch) -> Tensor:
         seen.append((batch.prepared is prepared[-1], batch.losses))
         return likelihood(model.flow, batch)
 
     players = [Player(list(model.other.parameters()), first), Player(list(model.flow.parameters()), second)]
-    training = replace(SHORT, epochs=2, patience=None)
+    training = replace(SHORT, steps=12, patience=None)
     progress = fit("shared", model, players, toy_events(), training, new_run(), prepare=prepare)
-    steps = 300 // SHORT.batch
+    steps = SHORT.interval
     assert len(prepared) == 2 * steps
     assert all(shared for shared, _ in seen)
     assert {losses for _, losses in seen[::2]} == {()}
@@ -251,7 +294,7 @@ def test_players_share_what_is_prepared_once_for_each_batch(new_run: NewRun) -> 
 
 @pytest.mark.parametrize("stops", [[1], [2], [7], [13, 1, 9], [28]])
 def test_a_resumed_fit_is_bitwise_an_unbroken_one(new_run: NewRun, stops: list[int]) -> None:
-    training = Training(epochs=5, batch=50, learning_rate=1e-2, schedule="cosine", validation=0.25, patience=None)
+    training = replace(SHORT, schedule="cosine", patience=None)
 
     def attempt(folder: str, stop: int | None) -> tuple[Rivals, object, int]:
         torch.manual_seed(3)
@@ -267,8 +310,8 @@ def test_a_resumed_fit_is_bitwise_an_unbroken_one(new_run: NewRun, stops: list[i
     for name, value in whole.state_dict().items():
         assert torch.equal(found.state_dict()[name], value), name
     assert progress.history == expected.history
-    per_epoch = total // training.epochs
-    assert calls == total - per_epoch * sum((stop - 1) // per_epoch for stop in stops)
+    assert total == training.steps
+    assert calls == total - training.interval * sum((stop - 1) // training.interval for stop in stops)
 
 
 def test_a_finished_fit_is_not_repeated(new_run: NewRun) -> None:
@@ -345,23 +388,22 @@ def test_comparison_of_fits_sees_one_bit() -> None:
 
 
 def test_kill_9_at_any_moment_changes_nothing(small_task: Path, tmp_path: Path) -> None:
-    """A real process, killed once while the morph trains and once among the classifiers, then left to finish."""
+    """A real process, killed once while the network trains and once among the classifiers, then left to finish."""
     suite = tmp_path / "kill.yaml"
     suite.write_text(
         "about: killed\ndataset: {source: dijets}\nmass_range: [2.3, 5.0]\nwindows: [[3.3, 3.7]]\ninjections: [600]\n"
         "seeds: [1]\nclassifier: {members: 4, iterations: 10, bins: 31}\nexcess: {folds: 2}\n"
-        "methods:\n  transit:\n    {hidden: 16, critic_hidden: 16, generator_epochs: 1, "
-        "training: {epochs: 5, batch: 512, learning_rate: 1.0e-3, ema: 0.9}}\n"
+        "methods:\n  salad: {hidden: 16, training: {steps: 600, interval: 10, batch: 512, ema: 0.9, patience: 60}}\n"
     )
 
     def command(out: Path) -> list[str]:
         given = ["--suite", str(suite), "--task", str(small_task), "--out", str(out), "--log", "later"]
-        return [sys.executable, "-m", "sideband.train", "fit", "transit", *given, "--checkpoint-seconds", "0"]
+        return [sys.executable, "-m", "sideband.train", "fit", "salad", *given, "--checkpoint-seconds", "0"]
 
     the_suite = load(suite)
-    fit_cell("transit", small_task, tmp_path / "whole", the_suite.settings("transit"), the_suite.classifier, {}, 2)
+    fit_cell("salad", small_task, tmp_path / "whole", the_suite.settings("salad"), the_suite.classifier, {}, 2)
     broken = tmp_path / "broken"
-    for landmark in ("morph.pt", "fold0-0.npz"):
+    for landmark in ("reweighting.pt", "fold0-0.npz"):
         wait = randomness.uniform(0, 0.2)
         process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not (broken / "checkpoints" / landmark).exists():
@@ -372,7 +414,7 @@ def test_kill_9_at_any_moment_changes_nothing(small_task: Path, tmp_path: Path) 
         assert process.wait() == -signal.SIGKILL, f"finished within {wait} s"
         assert not (broken / "model.pt").exists()
     done = subprocess.run(command(broken), check=True, capture_output=True, text=True)
-    assert "morph fitted" in done.stdout
+    assert "reweighting fitted" in done.stdout
     fits = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "broken")]
     assert same(*fits)
     with (

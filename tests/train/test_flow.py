@@ -134,7 +134,7 @@ def test_fitted_density_approaches_the_truth(new_run) -> None:
 
     torch.manual_seed(0)
     flow = Flow(2, 1, FlowSettings(couplings=2, hidden=32, bins=6, bound=5.0))
-    training = Training(epochs=12, batch=500, learning_rate=1e-2, schedule="cosine", patience=None, ema=0.95)
+    training = Training(batch=500, learning_rate=1e-2, interval=20, patience=3, ema=0.95)
     fit_flow("toy", flow, *draw(10_000), training, new_run())
     x, condition = draw(20_000)
     # x0 is a Gaussian about the condition; x1 follows x0's noise with width 0.6.

@@ -38,7 +38,9 @@ def test_a_fit_opens_as_it_was_saved(fit_of: FitOf, small_task: Path, tmp_path: 
 def test_both_kinds_of_classifier_come_back(new_run: NewRun, fit_of: FitOf, small_task: Path, tmp_path: Path) -> None:
     fit = saved.load(fit_of("cwola", small_task, tmp_path))
     events = np.random.default_rng(0).random((100, 5), dtype=np.float32)
-    settings = ClassifierSettings(kind="mlp", members=2, hidden=8, training=Training(1, 32, 1e-3, validation=0.3))
+    settings = ClassifierSettings(
+        kind="mlp", members=2, hidden=8, training=Training(10, 32, interval=10, validation=0.3)
+    )
     mlp = train_classifier("mlp", events[:50], events[50:], None, settings, new_run())
     fit.folds, fit.classifier_settings = [mlp], settings
     fit.save(tmp_path / "both.pt")
@@ -73,7 +75,11 @@ def weights(content: dict[str, Any], change: Callable[[torch.Tensor], object]) -
 DAMAGE: dict[str, tuple[str, str, Change]] = {
     "no method": ("anode", "'method' is missing", lambda c: c.pop("method")),
     "unknown method": ("anode", "its method is unknown", lambda c: c.update(method="nope")),
-    "method of another kind": ("anode", "no classifier", lambda c: c.update(method="cwola", needs={}, modules={})),
+    "method of another kind": (
+        "anode",
+        "no classifier",
+        lambda c: c.update(method="cwola", needs={}, modules={}, settings={}),
+    ),
     "no task": ("anode", "'task' is missing", lambda c: c.pop("task")),
     "no seed": ("anode", "the task's 'seed'", lambda c: c["task"].pop("seed")),
     "window backwards": ("anode", "wrong 'window'", lambda c: c["task"].update(window=[3.3])),

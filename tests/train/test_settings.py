@@ -15,7 +15,8 @@ from sideband.train import methods
 from sideband.train import suite as suites
 from sideband.train.classifiers.settings import ClassifierSettings
 from sideband.train.fit import Training
-from sideband.train.methods.search import ranode, transit
+from sideband.train.methods.search import ranode
+from sideband.train.methods.shared import morph
 from sideband.train.settings import Count, Rate, Share, Width, number, settings_from
 
 SUITES = {path.stem: yaml.safe_load(path.read_text()) for path in suites.SUITES.glob("*.yaml")}
@@ -156,9 +157,8 @@ def test_settings_of_shipped_suites_lie_in_their_ranges(name: str) -> None:
     [
         (Training, {"validation": 0}, "patience"),
         (ranode.Settings, {"least_fraction": 0.5}, "least_fraction 0.5 is above most_fraction 0.01"),
-        (transit.Settings, {"training": {"patience": 5}}, "patience"),
-        (transit.Settings, {"training": {"epochs": 5}}, "generator_epochs 5"),
-        (transit.Settings, {"generator_epochs": 200}, "generator_epochs 200"),
+        (morph.Settings, {"training": {"steps": 200}}, "generator_steps 200"),
+        (morph.Settings, {"generator_steps": 25_000}, "generator_steps 25000"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(kind: Any, given: dict[str, Any], words: str) -> None:
@@ -167,13 +167,13 @@ def test_settings_that_contradict_each_other_are_refused(kind: Any, given: dict[
 
 
 def test_settings_that_agree_are_accepted() -> None:
-    assert settings_from(Training, {"validation": 0, "patience": None}, "toy").validation == 0
-    assert settings_from(transit.Settings, {"generator_epochs": 200, "adversarial": 0}, "toy").adversarial == 0
-    marginals = {"marginals": {"epochs": 0}}  # only marginals may stay untrained
-    assert methods.settings("matching", marginals, "toy").marginals.epochs == 0
-    assert methods.settings("diffusion", marginals, "toy").marginals.epochs == 0
-    with pytest.raises(BadInput, match=r"toy\.training\.epochs: 0"):
-        methods.settings("matching", {"training": {"epochs": 0}}, "toy")
+    assert settings_from(Training, {"validation": 0, "patience": None, "schedule": "cosine"}, "toy").validation == 0
+    assert settings_from(morph.Settings, {"generator_steps": 25_000, "adversarial": 0}, "toy").adversarial == 0
+    marginals = {"marginals": {"steps": 0}}  # only marginals may stay untrained
+    assert methods.settings("matching", marginals, "toy").marginals.steps == 0
+    assert methods.settings("diffusion", marginals, "toy").marginals.steps == 0
+    with pytest.raises(BadInput, match=r"toy\.training\.steps: 0"):
+        methods.settings("matching", {"training": {"steps": 0}}, "toy")
 
 
 # The check of a suite
@@ -187,9 +187,9 @@ def test_settings_that_agree_are_accepted() -> None:
         ("methods: {cwola: {}}\nshared: {sideband: {flow: {bins: 2.5}}}", ("shared.sideband.flow.bins", "2.5")),
         ("methods: {cwola: {}}\nclassifier: {kind: forest}", ("classifier.kind", "forest")),
         ("methods: {cwola: {}}\nclassifier: {learning_rate: 0}", ("classifier.learning_rate: 0",)),
-        ("methods: {transit: {training: {epochs: -1}}}", ("methods.transit.training.epochs: -1", "from 1 to")),
-        ("methods: {transit: {training: {batch: -1}}}", ("methods.transit.training.batch: -1",)),
-        ("methods: {transit: {training: {ema: .nan}}}", ("methods.transit.training.ema: nan",)),
+        ("methods: {salad: {training: {steps: -1}}}", ("methods.salad.training.steps: -1", "from 1 to")),
+        ("methods: {salad: {training: {batch: -1}}}", ("methods.salad.training.batch: -1",)),
+        ("methods: {salad: {training: {ema: .nan}}}", ("methods.salad.training.ema: nan",)),
         ("methods: {cathode: {}}\nshared: {sideband: {training: {validation: 1.0}}}", ("validation: 1.0", "below 1")),
         ("methods: {drapes: {steps: 1}}", ("methods.drapes.steps: 1",)),
         ("methods: {drapes_sb: {noise: 90}}", ("methods.drapes_sb.noise: 90",)),

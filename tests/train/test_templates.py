@@ -73,7 +73,9 @@ def test_salad_s_weights_are_the_ratio_of_densities(small_task: Path, new_run: N
                 file[group][name][:] = random.uniform(size=size)
             file[group]["m_j1"][:] = np.sqrt(flat) if group == "data" else flat
             file[group]["m_jj"][:] = random.uniform(2.3, 5.0, size)
-    settings = salad.Settings(training=salad.Training(20, 256, 3e-3, "cosine", validation=0.2, patience=None, ema=0.99))
+    settings = salad.Settings(
+        training=salad.Training(batch=256, learning_rate=3e-3, interval=50, validation=0.2, ema=0.99)
+    )
     module = salad.fit(tasks.read(path), settings, {}, new_run()).modules["template"]
     events = torch.rand(20_000, 5, generator=torch.Generator().manual_seed(0))
     features, weight = ports.run(module.eval(), {"condition": torch.full((20_000, 1), 3.5), "source": events})

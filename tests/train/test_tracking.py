@@ -55,7 +55,7 @@ def new_store(tables: Path, tmp_path: Path) -> NewStore:
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Path:
-    """A cell's folder with a journal of two epochs and one file."""
+    """A cell's folder with a journal of two looks and one file."""
     folder = tmp_path / "cell"
     record = Record(folder, CELL)
     record.metrics({"loss": 2.0, "validation": 2.5}, step=1)
@@ -81,7 +81,7 @@ def assert_complete(uri: str, run_id: str) -> None:
     assert found.info.run_id == run_id
     assert curve(uri, run_id, "loss") == [(1, 2.0), (2, 1.0)]
     assert curve(uri, run_id, "validation") == [(1, 2.5), (2, 1.5)]
-    assert found.data.params["settings.training.epochs"] == "2"
+    assert found.data.params["settings.training.steps"] == "20"
     assert found.data.tags["device"] == "cpu"
     assert found.data.tags["method"] == "toy"
     (data,) = found.inputs.dataset_inputs
@@ -319,9 +319,9 @@ def test_where_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_fits_are_journalled_as_they_go(fit_of: FitOf, small_task: Path, tmp_path: Path) -> None:
     folder = fit_of("sideband", small_task, tmp_path).parent
     lines = list(read_journal(folder / JOURNAL))
-    epochs = [line["step"] for line in lines if line["kind"] == "metrics" and "sideband.loss_0" in line["values"]]
-    assert epochs == [1, 2]
-    assert lines[0]["settings"]["training"]["epochs"] == 2
+    steps = [line["step"] for line in lines if line["kind"] == "metrics" and "sideband.loss_0" in line["values"]]
+    assert steps == [10, 20]
+    assert lines[0]["settings"]["training"]["steps"] == 20
     assert lines[0]["dataset_sha256"]
 
 

@@ -27,6 +27,7 @@ def flow() -> FlowMatching:
     """A flow of two features with a random velocity, and preprocessing fitted to a uniform square."""
     torch.manual_seed(3)
     made = FlowMatching(2, NetSettings(hidden=16, blocks=2), 3, 2).double()
+    torch.manual_seed(3)
     made.marginals.quantiles.fit(torch.rand(5000, 2).double())
     made.mass.fit(2.0, 5.0)
     for part, spread in ((made.net, 0.3), (made.marginals, 0.1)):
@@ -113,8 +114,8 @@ def test_fitted_marginals_are_normal_at_every_mass(tmp_path: Path) -> None:
     mass = random.uniform(2, 5, 20_000).astype(np.float32)
     table = Events(mass, (random.uniform(0, 1, 20_000) ** 0.5 * mass)[:, None].astype(np.float32))
     flow = FlowMatching(1, NetSettings(4, 1), 1, 0)
-    run = Run("test", 1, torch.device("cpu"), tmp_path, Record(tmp_path, {}))
-    plain, _ = fit_marginals(flow, table, (2.0, 5.0), replace(MARGINALS, epochs=0), run)
+    run = Run("test", 1, torch.device("cpu"), tmp_path / "checkpoints", Record(tmp_path, {}))
+    plain, _ = fit_marginals(flow, table, (2.0, 5.0), replace(MARGINALS, steps=0), run)
     x, _ = fit_marginals(flow, table, (2.0, 5.0), MARGINALS, run)
     for low in (2.0, 3.0, 4.5):
         near = (mass > low) & (mass < low + 0.4)

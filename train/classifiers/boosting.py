@@ -4,10 +4,13 @@ The members differ by their seed, that is by the half of the events that they ho
 averaged, as in "Back to the Roots" (arXiv:2309.13111).
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from sideband.benchmarks.metrics.argos import argos
 from sideband.infer.errors import GateFailed
 from sideband.train.classifiers.settings import Array, ClassifierSettings, Label, Weight
 from sideband.train.classifiers.trees import TreeEnsemble
@@ -30,19 +33,24 @@ def fit_trees(
         if done is not None:
             members.append(done)
             continue
+        seed = derived_seed(run.seed, name, member) % 2**32
         classifier = HistGradientBoostingClassifier(
             max_iter=settings.iterations,
             learning_rate=settings.learning_rate,
             max_leaf_nodes=settings.leaves,
             max_bins=settings.bins,
-            early_stopping=True,
+            early_stopping=settings.choice == "loss",
             validation_fraction=settings.validation,
             n_iter_no_change=settings.patience,
-            random_state=derived_seed(run.seed, name, member) % 2**32,
+            random_state=seed,
         )
+        kept = None
         with threadpool_limits(torch.get_num_threads()):
-            classifier.fit(features, label, sample_weight=weight)
-        trees = TreeEnsemble.from_sklearn(classifier, shift)
+            if settings.choice == "loss":
+                classifier.fit(features, label, sample_weight=weight)
+            else:
+                kept = _fitted(classifier, features, label, weight, settings.validation, seed)
+        trees = TreeEnsemble.from_sklearn(classifier, shift, kept)
         if trees.wrong():
             raise GateFailed(f"{name}: the trees' {trees.wrong()}; lower the learning rate, or look for odd features")
         with run.checkpoint(checkpoint) as temporary:
@@ -50,3 +58,13 @@ def fit_trees(
         members.append(trees)
         run.progress(name, member + 1, settings.members)
     return TreeEnsemble.merge(members)
+
+
+def _fitted(classifier: Any, features: Array, label: Label, weight: Weight | None, validation: float, seed: int) -> int:
+    """Fit all trees to one part of the events; returns with how many of them most stands out in the other part."""
+    held_out = np.random.default_rng(seed).random(len(label)) < validation
+    ours, theirs = held_out & (label == 1), held_out & (label == 0)
+    of_ours, of_theirs = (None if weight is None else weight[rows] for rows in (~held_out, theirs))
+    classifier.fit(features[~held_out], label[~held_out], sample_weight=of_ours)
+    stages = zip(*(classifier.staged_decision_function(features[rows]) for rows in (ours, theirs)), strict=True)
+    return int(np.argmax([argos(data, template, of_theirs) for data, template in stages])) + 1

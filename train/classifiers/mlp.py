@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sideband.benchmarks.metrics.argos import argos
 from sideband.train.classifiers.settings import Array, ClassifierSettings, Label, Weight
 from sideband.train.fit import Batch, Player, fit
 from sideband.train.nets.flow import StackedLinear
 from sideband.train.run import Run
+
+ROWS = 20_000  # events of a member that are evaluated at once, for bounded memory
 
 
 class StackedMLP(nn.Module):
@@ -40,10 +43,14 @@ class StackedMLP(nn.Module):
             x = torch.relu(layer(x))
         return self.last(x)[:, 0]
 
+    def log_odds(self, features: Tensor) -> Tensor:
+        """Each member's log-odds `[members, N]` of features `[N, d]`."""
+        x = (torch.minimum(torch.maximum(features.T, self.low), self.high) - self.mean) / self.scale
+        return self.logits(x[None])
+
     def forward(self, features: Tensor) -> Tensor:
         """The score; features beyond those it was trained on are clamped."""
-        x = (torch.minimum(torch.maximum(features.T, self.low), self.high) - self.mean) / self.scale
-        probabilities = torch.sigmoid(self.logits(x[None]))
+        probabilities = torch.sigmoid(self.log_odds(features))
         # Not by mean: torch's exporter would give its result the name of the buffer.
         return (probabilities.sum(0) / len(probabilities))[:, None]
 
@@ -83,6 +90,18 @@ def fit_mlps(
         logits = model.logits(features.transpose(1, 2))
         return functional.binary_cross_entropy_with_logits(logits, label, weight, reduction="none").mean(1)
 
-    player = Player(list(model.parameters()), loss)
+    criterion = _unremarkable if settings.choice == "argos" else None
+    player = Player(list(model.parameters()), loss, criterion, whole=criterion is not None)
     fit(name, model, [player], [x, y, w], settings.training, run, settings.members)
     return model
+
+
+def _unremarkable(model: StackedMLP, batch: Batch) -> Tensor:
+    """How little stands out for each member `[members]`: the negative of ARGOS."""
+    features, label, weight = batch.rows
+    odds = torch.cat([model.logits(part.transpose(1, 2)) for part in torch.split(features, ROWS, 1)], 1)
+    found = [
+        argos(score[data], score[~data], of[~data])
+        for score, data, of in zip(odds.cpu().numpy(), label.bool().cpu().numpy(), weight.cpu().numpy(), strict=True)
+    ]
+    return -torch.tensor(found, dtype=torch.float32, device=odds.device)

@@ -20,6 +20,8 @@ class ClassifierSettings:
 
     kind: Literal["trees", "mlp"] = "trees"
     members: Members = 50
+    # What chooses, on held-out events, where training stops: the loss, or how much stands out (arXiv:2511.14832).
+    choice: Literal["loss", "argos"] = "loss"
     # trees
     iterations: Annotated[int, Range(1, 10_000)] = 200
     learning_rate: Rate = 0.1
@@ -30,4 +32,4 @@ class ClassifierSettings:
     # mlp
     hidden: Width = 64
     layers: Depth = 3
-    training: Training = field(default_factory=lambda: Training(100, 512, 1e-3, validation=0.5, patience=10, ema=0.99))
+    training: Training = field(default_factory=lambda: Training(batch=512, interval=100, validation=0.5, ema=0.99))

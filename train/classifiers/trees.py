@@ -41,9 +41,9 @@ class TreeEnsemble:
     features: int
 
     @classmethod
-    def from_sklearn(cls, classifier: Any, shift: float = 0.0) -> "TreeEnsemble":
-        """The trees of one fitted binary `HistGradientBoostingClassifier` as one member, its log-odds shifted."""
-        tables = [predictors[0].nodes for predictors in classifier._predictors]
+    def from_sklearn(cls, classifier: Any, shift: float = 0.0, trees: int | None = None) -> "TreeEnsemble":
+        """The first trees of one fitted binary `HistGradientBoostingClassifier` as one member, its log-odds shifted."""
+        tables = [predictors[0].nodes for predictors in classifier._predictors[:trees]]
         nodes: Any = np.concatenate(tables)
         leaf = nodes["is_leaf"].astype(bool)
         if nodes["is_categorical"].any():
@@ -81,6 +81,10 @@ class TreeEnsemble:
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """The mean probability `[N]` of features `[N, d]`, in float64."""
+        return (1 / (1 + np.exp(-self.log_odds(features)))).mean(0)
+
+    def log_odds(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Each member's log-odds `[members, N]` of features `[N, d]`, in float64."""
         odds = np.repeat(self.baseline[:, None], len(features), axis=1)
         rows = np.arange(len(features))
         for root in self.roots:
@@ -93,7 +97,7 @@ class TreeEnsemble:
                 child = np.where(goes_left, self.left[place], self.right[place])
                 place = np.where(inner, root + child, place)
             odds[self.member[root]] += self.value[place]
-        return (1 / (1 + np.exp(-odds))).mean(0)
+        return odds
 
     def save(self, path: Path) -> None:
         """Write to an .npz file."""

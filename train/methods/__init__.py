@@ -4,8 +4,9 @@ A method file holds
 
 - `Settings`: a frozen dataclass, the paper's values as defaults;
 - `build(settings, features, needs)`: its modules by role, untrained, from settings alone, so that a saved fit can be
-  opened again. `features` is their number; `needs` the settings of the shared fits it stands on;
-- `fit(task, settings, needs, run)`: a `Fitted`. `needs` are those shared fits, opened.
+  opened again. `features` is their number; `needs` the settings of the shared fits it stands on, and an `Other` for
+  each fit of another method;
+- `fit(task, settings, needs, run)`: a `Fitted`. `needs` are those fits, opened.
 
 Modules take physical units and give physical units: the module that is trained is the module that is exported.
 """
@@ -13,6 +14,7 @@ Modules take physical units and give physical units: the module that is trained 
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,9 +23,11 @@ from torch import nn
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.events.tables import Events
+from sideband.train.classifiers.step import Classifier
 from sideband.train.settings import settings_from
 
 ROWS = "source.h5"  # the file beside a fit that holds the rows of a template of its own
+TEMPLATE = "template_torch.h5"  # the file beside it that holds its training template
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,44 @@ class Fitted:
     Args:
         modules: the modules by role. An "encoder" takes features and mass to a space where the classifier works.
         contrast: the two samples of the classifier, for a method that makes no template.
+        classifier: the score itself, for a method that makes it from the classifiers of others.
         rows: events that the template takes from a file of its own, by group.
         numbers: numbers worth keeping.
     """
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
     contrast: Contrast | None = None
+    classifier: Classifier | None = None
     rows: dict[str, Events] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
 class Needed(Protocol):
-    """A shared fit, opened: its settings and its modules."""
+    """A fit that another one stands on, opened: its settings, its modules, and the folder that it lies in."""
 
     settings: Any
     modules: dict[str, nn.Module]
+    classifier: Classifier | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Other:
+    """The fit of another method that one stands on, as far as settings tell.
+
+    Args:
+        method: its name; settings: its settings.
+        needs: what `build` of that method takes.
+    """
+
+    method: str
+    settings: Any
+    needs: Mapping[str, Any]
+
+    def build(self, features: int) -> dict[str, nn.Module]:
+        """Its modules by role, untrained."""
+        modules: dict[str, nn.Module] = load(self.method).build(self.settings, features, self.needs)
+        return modules
 
 
 def load(name: str) -> Any:

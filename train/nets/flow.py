@@ -66,14 +66,17 @@ class Coupling(nn.Module):
     def forward(self, x: Tensor, condition: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
         """Map features `[M, d, N]` given conditions `[M, c, N]`; returns them and the log-determinant `[M, N]`."""
         kept, changed = x.index_select(1, self.kept), x.index_select(1, self.changed)
+        changed, log_derivative = rational_quadratic_spline(
+            changed, self.shapes(kept, condition), self.settings.bound, self.settings.least, inverse
+        )
+        return torch.cat([kept, changed], 1).index_select(1, self.back), log_derivative.sum(1)
+
+    def shapes(self, kept: Tensor, condition: Tensor) -> Tensor:
+        """The parameters `[M, 3K - 1, changed, N]` of the splines, from the kept features and the conditions."""
         hidden = torch.cat([kept, condition], 1)
         for layer in self.hidden:
             hidden = torch.relu(layer(hidden))
-        parameters = self.last(hidden).reshape(x.shape[0], 3 * self.settings.bins - 1, self.changes, x.shape[2])
-        changed, log_derivative = rational_quadratic_spline(
-            changed, parameters, self.settings.bound, self.settings.least, inverse
-        )
-        return torch.cat([kept, changed], 1).index_select(1, self.back), log_derivative.sum(1)
+        return self.last(hidden).reshape(kept.shape[0], 3 * self.settings.bins - 1, self.changes, kept.shape[2])
 
 
 def _inverse(order: list[int]) -> list[int]:
@@ -88,9 +91,17 @@ class Flow(nn.Module):
         conditions: number of conditions c.
         settings: shape.
         members: independent flows in the stack.
+        coupling: the kind of its layers.
     """
 
-    def __init__(self, features: int, conditions: int, settings: FlowSettings, members: int = 1) -> None:
+    def __init__(
+        self,
+        features: int,
+        conditions: int,
+        settings: FlowSettings,
+        members: int = 1,
+        coupling: type[Coupling] = Coupling,
+    ) -> None:
         super().__init__()
         self.features, self.members = features, members
         # The shape alone fixes the orders, so that a loaded flow has those it was trained with.
@@ -104,7 +115,7 @@ class Flow(nn.Module):
                 kept, changed = order[: features // 2], order[features // 2 :]
             else:  # the other half: every pair of layers changes every feature
                 kept, changed = changed, kept
-            couplings.append(Coupling(members, kept, changed, conditions, settings))
+            couplings.append(coupling(members, kept, changed, conditions, settings))
         self.couplings = nn.ModuleList(couplings)
 
     def latent(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,10 +139,16 @@ class Flow(nn.Module):
 
     def sample(self, noise: Tensor, condition: Tensor) -> Tensor:
         """Map standard normal noise `[M or 1, d, N]` given `[M or 1, c, N]` to preprocessed features `[M, d, N]`."""
+        return self.inverse(noise, condition)[0]
+
+    def inverse(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """The features `[M, d, N]` that `latent` maps to `noise`, and its log-determinant `[M, N]`."""
         x, condition = noise.expand(self.members, -1, -1), condition.expand(self.members, -1, -1)
+        total = torch.zeros_like(x[:, 0])
         for coupling in reversed(self.couplings):
-            x, _ = coupling(x, condition, inverse=True)
-        return x
+            x, log_determinant = coupling(x, condition, inverse=True)
+            total = total + log_determinant
+        return x, total
 
 
 class ConditionalDensity(nn.Module):

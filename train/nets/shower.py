@@ -56,8 +56,8 @@ class ShowerFlow(nn.Module):
         self.typical: Tensor
         self.register_buffer("knots", torch.linspace(0.0, 1.0, KNOTS))
         self.register_buffer("typical", torch.stack([torch.zeros(KNOTS), torch.ones(KNOTS)], 1))
-        self.layers = AutoregressiveFlow(_orders(LAYER_INPUTS, settings.layers.blocks), 1, settings.layers)
-        self.voxels = AutoregressiveFlow(_orders(VOXELS, settings.voxels.blocks), CONDITIONS, settings.voxels)
+        self.layers = AutoregressiveFlow(orders(LAYER_INPUTS, settings.layers.blocks), 1, settings.layers)
+        self.voxels = AutoregressiveFlow(orders(VOXELS, settings.voxels.blocks), CONDITIONS, settings.voxels)
 
     def fit_response(self, showers: Tensor, energy: Tensor) -> None:
         """Measure mean and spread of ln(deposited / incident energy) of showers `[N, 504]` with energies `[N]`."""
@@ -140,14 +140,14 @@ class ShowerFlow(nn.Module):
         return (voxels * (self.layer_of.T @ factor)).T
 
 
-def _orders(features: int, blocks: int) -> list[list[int]]:
+def orders(features: int, blocks: int) -> list[list[int]]:
     """Orders of the blocks: ascending, reversed, random, that reversed, and so on; fixed by the shape alone."""
     random = torch.Generator().manual_seed(0)
-    orders: list[list[int]] = []
+    made: list[list[int]] = []
     for block in range(blocks):
         drawn = torch.randperm(features, generator=random, device="cpu").tolist() if block else list(range(features))
-        orders.append(drawn if block % 2 == 0 else orders[-1][::-1])
-    return orders
+        made.append(drawn if block % 2 == 0 else made[-1][::-1])
+    return made
 
 
 def _energy(energy: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """A search for a resonance in mass windows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sideband.benchmarks.events import task as tasks
 from sideband.benchmarks.problems import Problem, Range, Record
-from sideband.benchmarks.problems.search import records
+from sideband.benchmarks.problems.search import records, systematics
 from sideband.benchmarks.problems.search import suite as suites
 from sideband.benchmarks.problems.search.draw import Recipe, make
 
@@ -22,7 +23,7 @@ class Search(Problem):
     """Windows in mass, injections of signal in each, and several draws of each injection."""
 
     events = "dijets"
-    sources = ("dijets", "hdf5", "lhco")
+    sources = ("dijets", "dimuons", "hdf5", "lhco")
     keys = suites.KEYS
     evaluation = records.EVALUATION
 
@@ -40,11 +41,15 @@ class Search(Problem):
 
     def injections(self, suite: "Suite") -> dict[str, int | None]:
         """Every injection by name; None for events taken as they are."""
-        return {tasks.injection_name(number): number for number in suite.content.get("injections", [None])}
+        return {tasks.injection_name(number): number for number in suites.injections(suite)}
 
     def seeds(self, suite: "Suite", injection: int | None) -> list[int]:
         """The seeds of an injection; background alone may have seeds of its own."""
         return list(suite.content.get("background_seeds", suite["seeds"]) if injection == 0 else suite["seeds"])
+
+    def holds(self, suite: "Suite", cell: "Cell") -> bool:
+        """In validation windows nothing is learnt but what templates and models of the signal get wrong."""
+        return suites.holds(suite, cell)
 
     def with_sample(self, suite: "Suite", folder: Path) -> Record:
         """The sections with a generated sample in place of the embedded dijets."""
@@ -54,7 +59,8 @@ class Search(Problem):
 
     def check_data(self, suite: "Suite") -> None:
         """Read all events."""
-        suite.dataset()
+        for name in suite.content.get("tasks", [""]):
+            suite.at(name).dataset()
 
     def recipe(self, suite: "Suite", window: str, injection: str, seed: str) -> Recipe:
         """Window, injection, seed and sizes of a task."""
@@ -84,6 +90,16 @@ class Search(Problem):
         """SIC, AUC, closure and excess."""
         return records.rows(evaluation)
 
+    def across(self, suite: "Suite", rows: Sequence[Record]) -> Iterator[Record]:
+        """The systematic error of each template, and significances that contain it."""
+        return systematics.across(suite, rows)
+
+    def verdict(self, results: "Results") -> "Section | None":
+        """One table with everything that speaks for and against each method; named tasks have a table of their own."""
+        from sideband.benchmarks.problems.search import verdict
+
+        return None if "tasks" in results.suite.content else verdict.section(results)
+
     def sections(self, results: "Results") -> "Iterator[Section]":
         """Sensitivity, closure, excess, sculpting, and the suite's studies."""
         from sideband.benchmarks.problems.search import sections
@@ -97,11 +113,14 @@ class Search(Problem):
         return sections.protocol(results)
 
     def summary(self, results: "Results") -> "list[Table]":
-        """SIC of each window; closure where the truth is not known."""
-        from sideband.benchmarks.problems.search import tables
+        """SIC of each window; closure where the truth is not known; one table for all named tasks."""
+        from sideband.benchmarks.problems.search import studies, tables
 
+        if "tasks" in results.suite.content:
+            return [studies.tasks.table(results, studies.tasks.rows(results))]
         shown = tables.sic if results.suite.labelled else tables.closure
-        return [shown(results, window) for window in results.suite.windows()]
+        found = [shown(results, window) for window in suites.regions(results.suite)]
+        return [replace(table, head=table.head[:5], rows=[row[:5] for row in table.rows]) for table in found]
 
     def drawn(self, results: "Results") -> "Table":
         """Injected and achieved signal of each task."""
@@ -110,7 +129,7 @@ class Search(Problem):
         return tables.drawn(results)
 
     def published(self) -> "Table":
-        """Every published method for searches in mass, and whether it is here."""
+        """Every method for searches in mass, and its paper."""
         from sideband.benchmarks.problems.search import tables
 
         return tables.published()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sideband.benchmarks.events import task
 from sideband.benchmarks.events.tables import Events
 from sideband.benchmarks.metrics import closure
+from sideband.benchmarks.problems.search import labels
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.results import Results
 from sideband.infer import events
@@ -29,15 +30,15 @@ def overview(results: Results, window: str) -> Figure | None:
     injections = list(results.suite.injections())
     figure = Figure(figsize=(7.4, 1.4 + 0.42 * len(names) * len(injections)))
     axes = figure.subplots()
-    labels: list[str] = []
+    named: list[str] = []
     for name in names:
         for injection in injections:
             chosen = rows[(rows["method"] == name) & (rows["injection"] == injection)]
-            height = np.full(len(chosen), len(labels))
+            height = np.full(len(chosen), len(named))
             axes.errorbar(
                 chosen["value"], height, xerr=chosen["high"] - chosen["value"], fmt="o", color=style.colour(name)
             )
-            labels.append(f"{style.title(name)}, {injection}")
+            named.append(f"{style.title(name)}, {labels.injected(results.suite, injection)}")
     floor, sidebands = limits.get("closure_floor"), limits.get("closure_sidebands")
     if floor is not None:
         axes.axvspan(floor["low"], floor["high"], color="0.7", alpha=0.5, lw=0)
@@ -48,8 +49,8 @@ def overview(results: Results, window: str) -> Figure | None:
         place = min(sidebands["value"], most + 0.018)
         arrow = " →" if sidebands["value"] > place else ""
         axes.axvline(place, color="tab:red", lw=1.5, ls="--", label=f"raw sidebands {sidebands['value']:.3f}{arrow}")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(-0.6, len(labels) - 0.4)
+    axes.set_yticks(range(len(named)), named)
+    axes.set_ylim(-0.6, len(named) - 0.4)
     axes.invert_yaxis()
     axes.set_xlabel("closure AUC, template against true background (0.5: no classifier can tell)")
     if floor is not None:

@@ -59,6 +59,9 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     if recipe.injection is None:  # nothing may use the labels, even if there are some
         dataset = replace(dataset, data=replace(dataset.data, label=None), background=None)
     pools = _pools(dataset)
+    pools["data"], left = _chosen(pools["data"], recipe)
+    if dataset.data.label is not None:  # the idealised detector is to have as much background as templates have
+        pools["reference"] = join(pools["reference"], left)
     data = _data(dataset, pools, recipe)
     if recipe.masked is not None:
         data = data[~events.in_window(data.mass, recipe.masked)]
@@ -127,21 +130,24 @@ def _split(table: Events, shares: dict[str, float], purpose: str) -> dict[str, E
     return {name: table[np.sort(order[edges[i] : edges[i + 1]])] for i, name in enumerate(shares)}
 
 
+def _chosen(background: Events, recipe: Recipe) -> tuple[Events, Events]:
+    """The background that is drawn for the data, and what is left of it."""
+    number = len(background) if recipe.data_events is None else recipe.data_events
+    if number > len(background):
+        raise BadInput(
+            f"data_events: {recipe.data_events} were asked for, the data set holds {len(background)} for the data"
+        )
+    order = generator(recipe.seed, "background", 0).permutation(len(background))
+    return background[np.sort(order[:number])], background[np.sort(order[number:])]
+
+
 def _data(dataset: Dataset, pools: dict[str, Events], recipe: Recipe) -> Events:
     """The data before they are shuffled: background in the mass range, then the injected signal."""
 
     def cut(table: Events) -> Events:
         return table[events.in_window(table.mass, recipe.mass_range)]
 
-    background = pools["data"]
-    if recipe.data_events is not None:
-        if recipe.data_events > len(background):
-            raise BadInput(
-                f"data_events: {recipe.data_events} were asked for, the data set holds {len(background)} for the data"
-            )
-        chosen = generator(recipe.seed, "background", 0).permutation(len(background))[: recipe.data_events]
-        background = background[np.sort(chosen)]
-    background = cut(background)
+    background = cut(pools["data"])
     if recipe.injection is None:
         return background
     if not dataset.labelled:

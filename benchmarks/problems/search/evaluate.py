@@ -31,6 +31,7 @@ def evaluate(
     template_scores: Path | None = None,
     efficiencies: tuple[float, ...] = (),
     closure_events: int | None = None,
+    latents: tuple[Path, ...] = (),
 ) -> Record:
     """Evaluate one method's scores and template.
 
@@ -41,17 +42,19 @@ def evaluate(
         data_scores, template_scores: cross-fitted scores of `data/` and of the template, if there are any.
         efficiencies: template efficiencies at which the excess is quoted.
         closure_events: events per side in the closure test at most.
+        latents: latents of the events that are scored, and of the template, for a method with an encoder.
 
     Returns:
         One record. `sic`, `sculpting`, `closure` and `excess` are None where they cannot be computed; then a key such
         as `sic_missing` gives the reason. If the template starts from the signal region, `signal_like` is the closure
-        test of those of its events that started from signal.
+        test of those of its events that started from signal. With latents, `latent_closure` is the closure test
+        of what the classifier sees: encoded true background of the window against the encoded template.
 
     Raises:
         BadInput: a file that is not of this task, or holds too few events.
     """
     the_task = task.read(task_path)
-    origin.check(the_task, scores, template, data_scores, template_scores)
+    origin.check(the_task, scores, template, data_scores, template_scores, latents)
     record: Record = {"sic": None, "sculpting": None, "closure": None, "excess": None, **provenance.record()}
     record |= _of_scores(the_task, scores)
     made, weight = (None, None) if template is None else _read(the_task, template)
@@ -59,6 +62,8 @@ def evaluate(
         record["closure_missing"] = "the method makes no template"
     else:
         record |= _of_template(the_task, template, made, weight, closure_events)
+        if latents:
+            record |= _of_latents(the_task, latents, weight, closure_events)
     if data_scores is None or template_scores is None:
         record["excess_missing"] = "no cross-fitted scores: they need a template and 'excess' in the suite"
     else:
@@ -120,6 +125,22 @@ def _of_template(
         found = closure.closure(made[rows], truth.features, closure_events, weights=weights)
         record["signal_like"] = asdict(found)
     return record
+
+
+def _of_latents(
+    the_task: task.Task, latents: tuple[Path, ...], weight: Array | None, closure_events: int | None
+) -> Record:
+    """Closure in the latent space of events and template; nothing where no background is known."""
+    if the_task.labelled:
+        test = events.read(the_task.path, [the_task.mass, "label"], "test")
+        rows = (test["label"] == 0) & events.in_window(test[the_task.mass], the_task.window)
+    elif the_task.attributes["validation"]:
+        rows = _inside(the_task)
+    else:
+        return {}
+    truth, made = (events.read(path, ["latent"])["latent"] for path in latents)
+    truth, made = (latent.reshape(len(latent), -1) for latent in (truth[rows], made))
+    return {"latent_closure": asdict(closure.closure(truth, made, closure_events, weights=(None, weight)))}
 
 
 def _check_enough(truth: Events, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Figures of a search's sensitivity and excess."""
+"""Figures of a search's sensitivity."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from sideband.benchmarks.grid.suite import Cell
 from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.problems.search import labels
 from sideband.benchmarks.report import speed, style
 from sideband.benchmarks.report.results import Results
 
@@ -30,7 +31,7 @@ def headline(results: Results, injection: str, window: str) -> Figure:
             color=style.colour(name),
             capsize=4,
             markersize=8,
-            label=style.title(name),
+            label=labels.title(results, name),
         )
     main.set_xscale("log")
     if main.get_legend_handles_labels()[0]:
@@ -40,24 +41,15 @@ def headline(results: Results, injection: str, window: str) -> Figure:
         main.set_xlim(10 ** np.floor(decades.min() - 0.1), 10 ** np.ceil(decades.max() + 0.1))
     main.set_xlabel("template events per second (all cores, host to host)")
     aside.set_xticks(
-        range(len(without)), [style.title(name) for name in without], rotation=40, ha="right", fontsize=8.5
+        range(len(without)), [labels.title(results, name) for name in without], rotation=40, ha="right", fontsize=8.5
     )
     aside.set_xlim(-0.6, len(without) - 0.4)
     aside.set_xlabel("no generator")
     aside.set_ylabel("SIC at background efficiency $10^{-3}$")
     style.from_zero(aside)
-    draws = len(results.suite.seeds(injection))
-    _, _, _, band = sic.median_and_band([0.0] * draws)
-    over = f"Median and {band} of {draws} draws" if draws > 1 else "One draw"
-    figure.suptitle(f"{over}, {_injected(results, injection, window)}", fontsize=10)
+    over = labels.draws(len(results.suite.seeds(injection)))
+    figure.suptitle(f"{over[0].upper()}{over[1:]}, {labels.strength(results, injection, window)}", fontsize=10)
     return figure
-
-
-def _injected(results: Results, injection: str, window: str) -> str:
-    rows = results.tasks[(results.tasks["injection"] == injection) & (results.tasks["window"] == window)]
-    if "significance" not in rows or rows.empty:
-        return "no injection"
-    return f"S/√B = {rows['significance'].median():.2g} in {window}"
 
 
 def sic_curves(results: Results, window: str) -> Figure:
@@ -75,8 +67,8 @@ def sic_curves(results: Results, window: str) -> Figure:
             for _, run in rows.groupby("seed"):
                 axes.plot(run["background_efficiency"], run["sic"], color=style.colour(name), lw=0.6, alpha=0.4)
             median = rows.groupby("background_efficiency")["sic"].median()
-            axes.plot(median.index, median, color=style.colour(name), lw=2, label=style.title(name))
-        axes.set_title(f"{injection}: {_injected(results, injection, window)}", fontsize=10)
+            axes.plot(median.index, median, color=style.colour(name), lw=2, label=labels.title(results, name))
+        axes.set_title(labels.strength(results, injection, window), fontsize=10)
     panels[-1].legend(fontsize=8, frameon=False)
     return figure
 
@@ -91,32 +83,6 @@ def _sic_axes(axes: Axes) -> None:
     axes.set_xlim(3e-4, 1)
 
 
-def excesses(results: Results) -> Figure | None:
-    """The cross-fitted excess of each window, by method."""
-    rows = results.numbers[results.numbers["metric"].str.startswith("excess_")]
-    if rows.empty:
-        return None
-    kinds = sorted(rows["metric"].unique())
-    injections = [name for name in results.suite.injections() if name in set(rows["injection"])]
-    figure = Figure(figsize=(5.2 * len(kinds), 1 + 2.8 * len(injections)))
-    panels = figure.subplots(len(injections), len(kinds), sharex=True, sharey="row", squeeze=False)
-    windows, names = list(results.suite.windows()), results.methods(rows)
-    for line, injection in zip(panels, injections, strict=True):
-        for axes, kind in zip(line, kinds, strict=True):
-            for place, name in enumerate(names):
-                run = rows[(rows["metric"] == kind) & (rows["method"] == name) & (rows["injection"] == injection)]
-                beside = 0.5 * (place - (len(names) - 1) / 2) / len(names)
-                x = [windows.index(window) + beside for window in run["window"]]
-                axes.plot(x, run["value"], "o", ms=4, color=style.colour(name), label=style.title(name))
-            axes.axhspan(-3, 3, color="0.93", zorder=0)
-            axes.set_xticks(range(len(windows)), windows, rotation=30, ha="right")
-            axes.set_xlim(-0.5, len(windows) - 0.5)
-            axes.set_title(f"{injection}, cut at template efficiency {kind.removeprefix('excess_')}", fontsize=10)
-        line[0].set_ylabel("excess Z")
-    panels[0, 0].legend(fontsize=8, frameon=False)
-    return figure
-
-
 def of_cell(results: Results, cell: Cell) -> dict[str, Figure]:
     """The SIC curve of one cell, where it has one, for its own run in MLflow."""
     place = vars(cell)
@@ -126,6 +92,6 @@ def of_cell(results: Results, cell: Cell) -> dict[str, Figure]:
     figure = Figure(figsize=(5, 4), layout="tight")
     axes = figure.subplots()
     _sic_axes(axes)
-    axes.plot(sic.GRID, values, color=style.colour(cell.method), lw=2, label=style.title(cell.method))
+    axes.plot(sic.GRID, values, color=style.colour(cell.method), lw=2, label=labels.title(results, cell.method))
     axes.legend(fontsize=8, frameon=False)
     return {"sic": figure}

@@ -35,6 +35,7 @@ EVALUATION: Schema = holding(
         "excess": or_none({"type": "array", "items": _EXCESS}),
     },
     signal_like=CLOSURE,
+    latent_closure=CLOSURE,
     sculpting=or_none(_SCULPTING),
 )
 
@@ -55,6 +56,10 @@ def rows(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if grown is not None:
         note = f"{grown['events']} template events that were signal, against background"
         yield row("signal_like_auc", grown["auc"], grown["error"], note)
+    encoded = evaluation.get("latent_closure")
+    if encoded is not None:
+        note = f"{encoded['events']} events a side, in the latent space"
+        yield row("latent_closure_auc", encoded["auc"], encoded["error"], note)
     shaped = evaluation.get("sculpting")
     if shaped is not None:
         for place, efficiency in enumerate(shaped["efficiencies"]):
@@ -66,4 +71,7 @@ def rows(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield row(f"sculpting_{efficiency:g}", shaped["chi2"][place], note=note)
     for item in evaluation["excess"] or []:
         note = f"observed {item['observed']}, expected {item['expected']:.1f} +- {item['error']:.1f}"
-        yield row(f"excess_{item['efficiency']:g}", item["significance"], note=note)
+        cut = f"{item['efficiency']:g}"
+        yield row(f"excess_{cut}", item["significance"], note=note)
+        yield row(f"observed_{cut}", item["observed"], note="data events above the cut")
+        yield row(f"expected_{cut}", item["expected"], item["error"], "from the template, with its statistical error")

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from sideband.benchmarks.metrics import sculpting as metric
 from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.problems.search import labels
+from sideband.benchmarks.problems.search import suite as suites
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Picture, Section, Table, banded
 from sideband.benchmarks.report.results import Results
@@ -22,7 +24,7 @@ TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100)  # of χ²/ndof
 
 def section(results: Results) -> Section | None:
     """Table and figures of the first window, at the smallest injection that has any; None if none has."""
-    window = next(iter(results.suite.windows()))
+    window = suites.regions(results.suite)[0]
     injections = results.suite.injections()
     for injection in sorted(injections, key=lambda name: injections[name] or 0):
         found = _records(results, window, injection)
@@ -30,7 +32,7 @@ def section(results: Results) -> Section | None:
             break
     else:
         return None
-    place = f"{window} {injection}"
+    place = f"{window}, {labels.injected(results.suite, injection)}"
     content: list[Table | Picture] = [
         Picture(
             "sculpting", f"χ²/ndof of the mass spectrum after a cut, {place}. Grey: random selections.", _chi2(found)

@@ -4,22 +4,33 @@ from collections.abc import Iterator
 
 from sideband.benchmarks.events import task
 from sideband.benchmarks.metrics import closure as metric
-from sideband.benchmarks.problems.search import closure, evaluate, figures, sculpting, studies, tables
+from sideband.benchmarks.problems.search import (
+    closure,
+    evaluate,
+    excess,
+    figures,
+    labels,
+    sculpting,
+    signal,
+    studies,
+    tables,
+)
+from sideband.benchmarks.problems.search import suite as suites
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Picture, Section, Table
 from sideband.benchmarks.report.results import Results
-
-LONG = 60  # rows of a table that the page does not show
 
 
 def sections(everything: Results) -> Iterator[Section]:
     """What was found, so far as the grid is finished; each study of the suite has a section of its own."""
     results = everything.without(everything.suite.set_apart())
-    windows = list(results.suite.windows())
-    shown = windows[:1] if any(study.vary == "windows" for study in results.suite.studies) else windows
+    if "tasks" in everything.suite.content:  # a section of their own compares them; the first is shown in full
+        results = results.at(next(iter(everything.suite.windows())))
+    regions, validated = suites.regions(results.suite), suites.validation(results.suite)
+    shown = regions[:1] if any(study.vary == "windows" for study in results.suite.studies) else regions
     yield from _sensitivity(results, shown)
-    yield _closure(results, shown)
-    for section in (_excess(results), sculpting.section(results)):
+    yield _closure(results, [*validated, *shown])
+    for section in (excess.section(results), signal.section(results), sculpting.section(results)):
         if section is not None:
             yield section
     yield from studies.sections(everything)
@@ -60,25 +71,12 @@ def _closure(results: Results, windows: list[str]) -> Section:
         weights = closure.weights(results, window, injection)
         if weights is not None:
             caption = (
-                f"Weights of the closure test, {window} {injection}, first seed: 1 where nothing tells them apart."
+                f"Weights of the closure test, {window}, {labels.injected(results.suite, injection)}, first seed: 1 "
+                "where nothing tells them apart."
             )
             content.append(Picture(f"weights_{window}", caption, weights))
         content += list(_overlays(results, window, injection))
     return "Closure", _closure_text(results), content
-
-
-def _excess(results: Results) -> Section | None:
-    drawn = figures.excesses(results)
-    if drawn is None:
-        return None
-    text = (
-        "Excess of the window's data over the template above a cut on cross-fitted scores. A classifier that did not "
-        "see an event scores it, whether it is from the data or from the template. The template's statistics are part "
-        "of the error (arXiv:2411.00085). Methods without a template have no excess. The band is |Z| < 3."
-    )
-    table = tables.excess(results)
-    content: list[Table | Picture] = [Picture("excess", "Excess by window and method.", drawn)]
-    return "Excess", text, [*content, *([table] if len(table.rows) <= LONG else [])]
 
 
 def _overlays(results: Results, window: str, injection: str) -> Iterator[Picture]:
@@ -95,7 +93,8 @@ def _overlays(results: Results, window: str, injection: str) -> Iterator[Picture
         path = folder / name / "template.h5"
         drawn = closure.overlays(the_task, path, truth, name) if path.exists() else None
         if drawn is not None:
-            caption = f"{style.title(name)}, {window} {injection} {seed}: features with pulls (band: ± 2)."
+            place = f"{window}, {labels.injected(results.suite, injection)}, {seed}"
+            caption = f"{style.title(name)}, {place}: features with pulls (band: ± 2)."
             yield Picture(f"features_{window}_{name}", caption, drawn)
 
 
@@ -103,7 +102,7 @@ def protocol(results: Results) -> dict[str, str]:
     """What was done, in words, with the suite's own numbers."""
     suite, drawn = results.suite, results.tasks
     low, high = suite["mass_range"]
-    windows, unit = ", ".join(suite.windows()), results.mass_unit
+    windows, unit = ", ".join(suites.regions(suite)), results.mass_unit
     events = [f"{row['dataset']} (sha256 {row['dataset_sha256'][:16]}…)" for _, row in drawn.head(1).iterrows()]
     if "data_events" in suite.content:
         events.append(f"{suite['data_events']} background events drawn for the data of each seed")
@@ -114,13 +113,17 @@ def protocol(results: Results) -> dict[str, str]:
         else "The events are taken as they are; their labels are not known."
     )
     kind = suite["classifier"].get("kind", "trees")
+    validated = ", ".join(suites.validation(suite))
+    beside = f" validation windows {validated} {unit}, without the first signal region;" if validated else ""
     narrowed = " CWoLa narrows them to strips beside the window." if "cwola" in suite["methods"] else ""
     return {
         "events": "; ".join(events) + ".",
-        "masses": f"Mass range {low:g}–{high:g} {unit}; signal region {windows} {unit}; sidebands: the rest.{narrowed}",
+        "masses": f"Mass range {low:g}–{high:g} {unit}; signal region {windows} {unit};{beside} sidebands: the rest."
+        + narrowed,
         "signal": signal,
         "templates": f"{suite['oversampling']} times the signal-region data, at their masses; one draw for all.",
         "classifier": f"{kind}, the same for every method, set to {suite['classifier'] or 'its defaults'}.",
+        **studies.protocol(results),
     }
 
 

@@ -1,12 +1,11 @@
-"""Tables of a search: SIC, closure, excess, what was drawn, and the published methods."""
-
-from typing import Any
+"""Tables of a search: SIC, closure, what was drawn, and the published methods."""
 
 import numpy as np
 import pandas as pd
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.metrics import sic as metric
+from sideband.benchmarks.problems.search import labels
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Table, banded, number
 from sideband.benchmarks.report.results import Results
@@ -14,14 +13,11 @@ from sideband.benchmarks.report.results import Results
 
 def _over(results: Results) -> str:
     """How many draws the numbers of a table summarise, and how."""
-
-    def over(draws: int) -> str:
-        return f"median ({metric.median_and_band([0.0] * draws)[3]}) of {draws} draws" if draws > 1 else "one draw"
-
-    draws = {injection: over(len(results.suite.seeds(injection))) for injection in results.suite.injections()}
+    suite = results.suite
+    draws = {injection: labels.draws(len(suite.seeds(injection))) for injection in suite.injections()}
     if len(set(draws.values())) == 1:
         return next(iter(draws.values()))
-    return "; ".join(f"{injection}: {text}" for injection, text in draws.items())
+    return "; ".join(f"{labels.injected(suite, injection)}: {text}" for injection, text in draws.items())
 
 
 def sic(results: Results, window: str) -> Table:
@@ -32,7 +28,8 @@ def sic(results: Results, window: str) -> Table:
         for name in results.suite["methods"]:
             at_point = results.values("sic_1e-3", name, injection, window)
             largest = results.values("max_sic", name, injection, window)
-            row = [injection, style.title(name), banded(list(at_point.values())), banded(list(largest.values()))]
+            row = [labels.count(results.suite, injection), labels.title(results, name)]
+            row += [labels.spread(list(values.values())) for values in (at_point, largest)]
             if reference and injected == 0:
                 row.append("no signal")
             elif reference:
@@ -41,7 +38,7 @@ def sic(results: Results, window: str) -> Table:
             row.append("  ".join(number(value) for value in at_point.values()))
             rows.append(row)
     head = [
-        "injection",
+        labels.INJECTED,
         "method",
         "SIC at 10⁻³",
         "max SIC",
@@ -58,31 +55,14 @@ def closure(results: Results, window: str) -> Table:
         for name in results.suite["methods"]:
             found = results.values("closure_auc", name, injection, window)
             if np.isfinite(list(found.values())).any():
-                rows.append([injection, style.title(name), banded(list(found.values()), 4)])
+                place = labels.count(results.suite, injection)
+                rows.append([place, style.title(name), labels.spread(list(found.values()), 4)])
     for name, label in (("closure_floor", "truth against truth"), ("closure_sidebands", "raw sidebands")):
         chosen = results.metric(name)
         for _, row in chosen[chosen["window"] == window].iterrows():
             error = row["high"] - row["value"]
             rows.append(["", label, f"{row['value']:.4f} ± {error:.4f} ({row['note']})"])
-    return Table(f"{window}: closure AUC, {_over(results)}.", ["injection", "sample", "AUC"], rows)
-
-
-def excess(results: Results) -> Table:
-    """Observed and expected events of every cut."""
-    chosen = results.numbers[results.numbers["metric"].str.startswith("excess_")]
-    rows: list[dict[Any, Any]] = chosen.to_dict("records")
-    content = [
-        [
-            *(str(row[name]) for name in ("window", "injection", "seed")),
-            style.title(str(row["method"])),
-            str(row["metric"]).removeprefix("excess_"),
-            str(row["note"]),
-            number(row["value"]),
-        ]
-        for row in rows
-    ]
-    head = ["window", "injection", "seed", "method", "template efficiency", "events", "Z"]
-    return Table("Excess above each cut.", head, content)
+    return Table(f"{window}: closure AUC, {_over(results)}.", [labels.INJECTED, "sample", "AUC"], rows)
 
 
 def drawn(results: Results) -> Table:
@@ -93,20 +73,18 @@ def drawn(results: Results) -> Table:
         counts = [str(int(row["signal_in_window"])), str(int(row["background_in_window"]))] if known else ["n/a", "n/a"]
         rows.append(
             [
-                *(str(row[name]) for name in ("window", "injection", "seed", "data_in_range", "data_in_window")),
+                *(row["window"], labels.count(results.suite, row["injection"])),
+                *(str(row[name]) for name in ("seed", "data_in_range", "data_in_window")),
                 *counts,
                 f"{row['significance']:.2f}" if known else "n/a",
             ]
         )
-    head = ["window", "injection", "seed", "data in range", "data in window", "S in window", "B in window", "S/√B"]
-    return Table("What was drawn.", head, rows)
+    head = ["window", labels.INJECTED, "seed", "data in range", "data in window", "S in window", "B in window"]
+    return Table("What was drawn.", [*head, "S/√B in window"], rows)
 
 
 def published() -> Table:
-    """Every published method for searches in mass, and whether it is here."""
-    here = [entry for entry in catalogue.CATALOGUE.values() if entry.problem == "search" and not entry.shared]
-    entries = [*((entry, "here") for entry in here), *((entry, "absent") for entry in catalogue.ABSENT.values())]
-    rows = [[entry.title, entry.paper or "reference of our own", state] for entry, state in entries]
-    return Table(
-        "An absent method is not built yet; its absence says nothing about it.", ["method", "paper", "state"], rows
-    )
+    """Every method for searches in mass, with its paper."""
+    entries = [entry for entry in catalogue.CATALOGUE.values() if entry.problem == "search" and not entry.shared]
+    rows = [[entry.title, entry.paper or "reference of our own"] for entry in entries]
+    return Table("Every method that a suite of this problem may list.", ["method", "paper"], rows)

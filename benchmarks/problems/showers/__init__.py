@@ -83,6 +83,7 @@ class ShowerTagging(Problem):
         template_scores: Path | None = None,
         efficiencies: tuple[float, ...] = (),
         closure_events: int | None = None,
+        latents: tuple[Path, ...] = (),
     ) -> Record:
         """AUC and SIC of every sample of decays against photons, and closure of generated photons."""
         from sideband.benchmarks.problems import origin

@@ -18,7 +18,7 @@ from sideband.benchmarks.report.results import Results
 from sideband.benchmarks.simulate.showers.decays import MASSES
 from sideband.infer import events
 
-LIKELIHOOD = "caloflow"  # the method whose scores are made of log-likelihoods
+LIKELIHOODS = ("caloflow", "caloflow_released")  # the files of methods whose scores are made of log-likelihoods
 PHOTONS = {"all": "", "matched": "matched_"}  # the reference of an AUC or SIC, and how their metrics begin
 
 
@@ -116,7 +116,7 @@ def exported(results: Results) -> Table:
     rows = []
     for name in results.suite["methods"]:
         entry, path = catalogue.get(name), first_seed(results) / name / "export.json"
-        if (entry.file or name) != LIKELIHOOD or not path.exists():
+        if (entry.file or name) not in LIKELIHOODS or not path.exists():
             continue
         kind = {**entry.preset, **results.suite.settings(name)}.get("score")
         for part in records.read(path):

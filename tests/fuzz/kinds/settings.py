@@ -15,13 +15,13 @@ from tests.fuzz.verdict import Case, Ran
 TRIED: tuple[Any, ...] = (-1, 0, 1, 2, 1.0, 0.5, 0.0, -0.5, math.nan, math.inf, 1e-300, True, None, "1", [], 2**64)
 SETTINGS = {
     "classifier": "members iterations learning_rate leaves bins validation patience hidden layers",
-    "classifier.training": "epochs batch learning_rate ema validation clip momentum weight_decay",
+    "classifier.training": "steps interval batch learning_rate ema validation clip momentum weight_decay",
     "shared.sideband.flow": "couplings hidden layers bins bound least",
-    "shared.sideband.training": "epochs batch learning_rate ema validation patience momentum",
+    "shared.sideband.training": "steps drops batch learning_rate ema validation patience momentum",
     "methods.cwola": "strip",
 }
 # The least of those that are whole numbers; the open range of the others, and those that may lie at its lower end.
-LEAST = dict.fromkeys(["members", "iterations", "epochs", "batch", "hidden", "couplings", "patience"], 1)
+LEAST = dict.fromkeys(["members", "iterations", "steps", "interval", "batch", "hidden", "couplings", "patience"], 1)
 LEAST |= {"leaves": 2, "bins": 2, "layers": 0}
 BELOW = dict.fromkeys(["ema", "validation", "momentum", "least"], 1.0)
 BELOW |= dict.fromkeys(["learning_rate", "clip", "strip", "bound", "weight_decay"], math.inf)

@@ -19,12 +19,10 @@ from sideband.train.run import Run
 
 @dataclass(frozen=True)
 class Settings:
-    """The signal-region flow and its training (100 epochs, as in the R-ANODE authors' version of ANODE)."""
+    """The signal-region flow and its training; half of the events are held out, as in the R-ANODE authors' code."""
 
     flow: FlowSettings = field(default_factory=FlowSettings)
-    training: Training = field(
-        default_factory=lambda: Training(epochs=100, batch=256, learning_rate=3e-4, validation=0.5)
-    )
+    training: Training = field(default_factory=lambda: Training(batch=512, interval=100, validation=0.5, ema=0.99))
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:

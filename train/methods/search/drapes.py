@@ -55,7 +55,7 @@ class FromEvents(FromNoise):
     ) -> None:
         super().__init__(denoiser, levels)
         rows = {
-            "sideband": Rows("data", "sidebands"),
+            "sideband": Rows("data", "sidebands", "turn"),  # copies would be seen through little noise
             "signal region": Rows("data", "signal region"),
             "simulation": Rows("simulation"),
         }[start]

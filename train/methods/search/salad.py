@@ -28,12 +28,12 @@ MOST = 0.999  # of f: a weight of a thousand says that the simulation has no suc
 
 @dataclass(frozen=True)
 class Settings:
-    """The network of the authors' notebook, and its training (20 epochs, batch 200, Adam)."""
+    """The network of the authors' notebook, and its batch; 20 epochs there."""
 
     members: Members = 1  # networks whose f is averaged
     hidden: Width = 64
     layers: Depth = 3
-    training: Training = field(default_factory=lambda: Training(20, 200, 1e-3, validation=0.2, patience=10))
+    training: Training = field(default_factory=lambda: Training(batch=200, validation=0.2))
 
     def classifier(self) -> ClassifierSettings:
         """The same as settings of a stack of MLPs."""

@@ -17,7 +17,7 @@ from sideband.train.fit import fit as run_fit
 from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.diffusion import LEAST, MOST, Denoiser
-from sideband.train.nets.velocity import NetSettings
+from sideband.train.nets.velocity import NetSettings, spread_out
 from sideband.train.run import Run
 from sideband.train.settings import Range
 
@@ -27,13 +27,11 @@ class Settings:
     """Noise levels as in PC-Droid's code. DRAPES states neither size nor schedule, so those are ours."""
 
     net: NetSettings = field(default_factory=NetSettings)  # ours: SIGMA's network
-    marginals: MarginalTraining = MARGINALS  # ours; with 0 epochs, normal by their quantiles alone
+    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     level_mean: Annotated[float, Range(-6, 4)] = -1.2  # mean of ln(noise level) in training: PC-Droid's code
     level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2  # its standard deviation: PC-Droid's code
-    # The average of the weights is PC-Droid's, the rest ours.
-    training: Training = field(
-        default_factory=lambda: Training(200, 4096, 1e-3, "cosine", validation=0.1, patience=None)
-    )
+    # Ours, up to convergence; the average of the weights is PC-Droid's.
+    training: Training = field(default_factory=lambda: Training(batch=1024, learning_rate=2e-3, weight_decay=1e-2))
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
@@ -51,8 +49,8 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
     def loss(denoiser: Denoiser, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)
-        drawn = torch.randn(mass.shape, generator=batch.random, device=mass.device)
-        level = torch.exp(settings.level_mean + settings.level_spread * drawn).clamp(LEAST, MOST)
+        normal = torch.special.ndtri(spread_out(mass, batch.random))
+        level = torch.exp(settings.level_mean + settings.level_spread * normal).clamp(LEAST, MOST)
         noise = torch.randn(events.shape, generator=batch.random, device=events.device)
         noisy = events + level * noise
         spread = 1 + level * level

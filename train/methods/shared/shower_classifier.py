@@ -32,8 +32,8 @@ class Settings:
 
     mass: Positive = 5.0  # of χ [GeV]: the heaviest in the paper
     network: ShowerClassifierSettings = field(default_factory=ShowerClassifierSettings)  # authors' code
-    # Epochs, batch and rate as in the authors' code; validation share, patience and averaged weights are ours.
-    training: Training = field(default_factory=lambda: Training(50, 1000, 1e-3, validation=0.2, patience=10, ema=0.99))
+    # Batch and rate as in the authors' code, who train for 50 epochs (6,000 steps); the rest is ours.
+    training: Training = field(default_factory=lambda: Training(batch=1000, interval=100, validation=0.2, ema=0.99))
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:

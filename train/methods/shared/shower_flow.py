@@ -23,11 +23,11 @@ HELD_OUT = 0.1  # share of the photons for measuring the typical likelihood: our
 
 @dataclass(frozen=True)
 class Settings:
-    """Two trainings with the epochs, batch and rate of the authors' code; the rest of them is ours."""
+    """Two trainings with the steps, batch and rate of the authors' code; the rest of them is ours."""
 
     flow: ShowerSettings = field(default_factory=ShowerSettings)  # see `ShowerSettings`
-    layers: Training = field(default_factory=lambda: Training(75, 200, 1e-4, "halving", patience=75))
-    voxels: Training = field(default_factory=lambda: Training(100, 200, 1e-4, "halving", patience=100))
+    layers: Training = field(default_factory=lambda: Training(25_000, 200, 1e-4, "halving", patience=25))
+    voxels: Training = field(default_factory=lambda: Training(35_000, 200, 1e-4, "halving", patience=35))
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:

@@ -1,4 +1,4 @@
-"""The background density p(features | mass), fitted to the sidebands; shared by CATHODE, LaCATHODE, ANODE and R-ANODE.
+"""The background density p(features | mass), fitted to the sidebands; several methods share it.
 
 CATHODE (arXiv:2109.00546) fits an affine autoregressive flow. Ours is a coupling flow of rational-quadratic splines,
 which is as fast to sample as to evaluate.
@@ -20,12 +20,15 @@ from sideband.train.run import Run
 
 @dataclass(frozen=True)
 class Settings:
-    """The shape of the flow is R-ANODE's, its training CATHODE's."""
+    """The shape of the flow is R-ANODE's."""
 
     flow: FlowSettings = field(default_factory=FlowSettings)  # R-ANODE's code (arXiv:2312.11629)
-    # Epochs, batch and rate as in CATHODE's code. Averaged weights of the last epoch replace its ten best epochs.
+    # Ours, up to convergence. CATHODE's code takes 100 epochs of batches of 256 at a rate of 1e-4, and its ten best
+    # epochs; we take averaged weights of the best look.
     training: Training = field(
-        default_factory=lambda: Training(epochs=100, batch=256, learning_rate=1e-4, patience=None)
+        default_factory=lambda: Training(
+            batch=2048, learning_rate=5e-3, interval=100, patience=3, weight_decay=0.1, ema=0.99
+        )
     )
 
 

@@ -1,9 +1,11 @@
 """CaloFlow as an anomaly detector: its likelihood flags anything that is not a single photon.
 
 C. Krause et al., "Anomaly detection with flow-based fast calorimeter simulators", arXiv:2312.11618. The generator is a
-fast simulator of photons; its likelihood tags χ → γγ without having seen any. There are four scores. "one-sided" is
--log p, as in the paper. "two-sided" is the distance of log p, up or down, from typical photons of the same energy,
-because two soft photons can be likelier than one hard photon. "layers" and "voxels" are -log p of one flow alone.
+fast simulator of photons; its likelihood tags χ → γγ without having seen any. There are five scores. "one-sided" is
+-log p, as in the paper. "logits" is that of the same density in the coordinates of the paper's code, where light χ
+inside the calorimeter are unlikely; in ours they are not. "two-sided" is the distance of log p, up or down, from
+typical photons of the same energy, because two soft photons can be likelier than one hard photon. "layers" and "voxels"
+are -log p of one flow alone.
 """
 
 from collections.abc import Mapping
@@ -16,9 +18,10 @@ from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.simulate.showers.geometry import THRESHOLD
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.shower import LAYER_INPUTS, ShowerFlow
+from sideband.train.nets.shower_logits import log_logits
 from sideband.train.run import Run
 
-Kind = Literal["one-sided", "two-sided", "layers", "voxels"]
+Kind = Literal["one-sided", "logits", "two-sided", "layers", "voxels"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ class Score(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """The score."""
+        if self.kind == "logits":
+            layers, voxels, _ = log_logits(self.flow, features)
+            return -(layers + voxels)[:, None]
         layers, voxels, energy = self.flow.log_parts(features)
         if self.kind == "two-sided":
             return self.flow.standardised(layers + voxels, energy).abs()[:, None]

@@ -1,16 +1,15 @@
 """The study of the window: cost, sensitivity and excess of a sliding scan."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sideband.benchmarks import catalogue
 from sideband.benchmarks.metrics import sic
-from sideband.benchmarks.problems.search import closure
-from sideband.benchmarks.report import style
+from sideband.benchmarks.problems.search import closure, excess, labels
+from sideband.benchmarks.problems.search import suite as suites
+from sideband.benchmarks.report import cost, style
 from sideband.benchmarks.report.content import Picture, Section, Table, number
+from sideband.benchmarks.report.cost import Cost
 from sideband.benchmarks.report.results import Results
 
 LEAST_SIGNAL = 50  # events in a window whose SIC is drawn
@@ -21,7 +20,7 @@ def section(results: Results) -> Section | None:
     """Cost against the number of windows, numbers of each window, and the extremes of the excess."""
     if results.tasks.empty:
         return None
-    windows = len(results.suite.windows())
+    windows = len(suites.regions(results.suite))
     text = (
         f"{windows} overlapping windows. A fit to all the data is made once and serves them all; a fit to the "
         "sidebands is made for each. Training is the background model's own fit; template drawing and classifiers are "
@@ -39,49 +38,21 @@ def section(results: Results) -> Section | None:
     return "Scan", text, content
 
 
-@dataclass(frozen=True)
-class Cost:
-    """CPU seconds of training of a method: once for all windows, and for each window; all of a cell's apart."""
-
-    once: float
-    each: float
-    cell: float
-
-    def of(self, windows: int) -> float:
-        """The background model's seconds for a number of windows."""
-        return self.once + windows * self.each
-
-    def anew(self, windows: int) -> float:
-        """The same, were all of it fitted for each window."""
-        return windows * (self.once + self.each)
-
-
-def costs(results: Results) -> dict[str, Cost]:
-    """Training cost of each method that has a background model, medians over cells."""
-    model, cell = (
-        results.metric(name).groupby("method")["value"].median() for name in ("model_cpu_seconds", "fit_cpu_seconds")
-    )
-    found = {}
-    for name in results.suite["methods"]:
-        needs = [need for need in catalogue.get(name).needs if need in model]
-        once = sum(float(model[need]) for need in needs if catalogue.get(need).everywhere)
-        each = sum(float(model[need]) for need in needs if not catalogue.get(need).everywhere)
-        own = float(model.get(name, 0.0))
-        if once + each + own > 0:
-            found[name] = Cost(once, each + own, float(cell.get(name, np.nan)) - own)
-    return found
+def _trained(results: Results) -> dict[str, Cost]:
+    """The cost of each method that has a background model."""
+    return {name: spent for name, spent in cost.costs(results).items() if spent.training(1)}
 
 
 def _cost(results: Results) -> Figure:
     figure = Figure(figsize=(7.6, 4.0))
     axes = figure.subplots()
-    numbers = range(1, len(results.suite.windows()) + 1)
-    for name, cost in costs(results).items():
+    numbers = range(1, len(suites.regions(results.suite)) + 1)
+    for name, spent in _trained(results).items():
         colour, title = style.colour(name), style.title(name)
-        axes.plot(numbers, [cost.of(n) for n in numbers], marker="o", color=colour, label=title)
-        if cost.once:
+        axes.plot(numbers, [spent.training(n) for n in numbers], marker="o", color=colour, label=title)
+        if spent.once:
             label = f"{title}, if it were trained for each window"
-            axes.plot(numbers, [cost.anew(n) for n in numbers], ls=":", color=colour, label=label)
+            axes.plot(numbers, [spent.anew(n) for n in numbers], ls=":", color=colour, label=label)
     axes.set_xlabel("windows")
     axes.set_ylabel("CPU seconds of training")
     axes.set_xticks(numbers)
@@ -91,15 +62,15 @@ def _cost(results: Results) -> Figure:
 
 
 def _cost_table(results: Results) -> Table:
-    windows = len(results.suite.windows())
+    windows = len(suites.regions(results.suite))
     rows = []
-    for name, cost in costs(results).items():
+    for name, spent in _trained(results).items():
         rows.append(
             [
                 style.title(name),
-                *(number(value) for value in (cost.once, cost.each, cost.of(windows))),
-                number(cost.of(windows) / cost.anew(windows), 2),
-                number(windows * cost.cell),
+                *(number(value) for value in (spent.once, spent.each, spent.training(windows))),
+                number(spent.training(windows) / spent.anew(windows), 2),
+                number(windows * spent.cell),
             ]
         )
     head = [
@@ -115,7 +86,8 @@ def _cost_table(results: Results) -> Table:
 
 def _by_window(results: Results) -> Figure:
     suite = results.suite
-    middles = {name: sum(edges) / 2 for name, edges in suite.windows().items() if edges}
+    edges = suite.windows()
+    middles = {name: sum(edges[name] or (0.0, 0.0)) / 2 for name in suites.regions(suite)}
     injection = suite.timed()[0].injection
     panels = ["closure_auc", *(["sic_1e-3"] if suite.labelled else [])]
     figure = Figure(figsize=(5.2 * len(panels), 3.9))
@@ -133,12 +105,13 @@ def _by_window(results: Results) -> Figure:
             x, median, low, high = np.array(points).T if points else np.empty((4, 0))
             if np.isfinite(median).any():
                 look = {"color": style.colour(name), "marker": "o", "capsize": 2}
-                axes.errorbar(x, median, [median - low, high - median], label=style.title(name), **look)
+                axes.errorbar(x, median, [median - low, high - median], label=labels.title(results, name), **look)
         axes.set_xlabel(style.with_unit("middle of the window", results.mass_unit))
-    drawn["closure_auc"].set_ylabel(f"closure AUC, {injection}")
+    drawn["closure_auc"].set_ylabel(f"closure AUC, {labels.injected(suite, injection)}")
     closure.draw_floor(results, drawn["closure_auc"])
     if "sic_1e-3" in drawn:
-        drawn["sic_1e-3"].set_ylabel(f"SIC at background efficiency $10^{{-3}}$, {injection}")
+        where = labels.injected(suite, injection)
+        drawn["sic_1e-3"].set_ylabel(f"SIC at background efficiency $10^{{-3}}$\n{where}")
         style.from_zero(drawn["sic_1e-3"])
     # Each panel may lack a method that the other has.
     handles = {
@@ -153,12 +126,15 @@ def _by_window(results: Results) -> Figure:
 def _extremes(results: Results) -> Table:
     """Of each method and cut: the largest |Z| without signal, and where the largest Z is with signal."""
     rows = []
-    found = results.numbers[results.numbers["metric"].str.startswith("excess_")]
+    rows_of_regions = results.numbers[results.numbers["window"].isin(suites.regions(results.suite))]
+    complete = rows_of_regions["metric"].str.startswith("significance_").any()
+    kind, errors = ("significance_", "errors with δ_sys") if complete else ("excess_", excess.STATISTICAL)
+    found = rows_of_regions[rows_of_regions["metric"].str.startswith(kind)]
     injected = results.suite.injections()
     for (name, metric), group in found.groupby(["method", "metric"], sort=False):
         empty = group[[injected[injection] == 0 for injection in group["injection"]]]
         full = group[[bool(injected[injection]) for injection in group["injection"]]]
-        row = [style.title(str(name)), str(metric).removeprefix("excess_")]
+        row = [style.title(str(name)), str(metric).removeprefix(kind)]
         if len(empty):
             beyond = int((empty["value"].abs() >= LIMIT).sum())
             row += [
@@ -170,9 +146,11 @@ def _extremes(results: Results) -> Table:
             row += ["n/a"] * 3
         peaks = full.sort_values("value").groupby(["injection", "seed"], sort=False).tail(1)
         where = [
-            f"{window} (Z = {number(value)})" for window, value in zip(peaks["window"], peaks["value"], strict=True)
+            f"{window} (Z = {number(value)}, {labels.injected(results.suite, injection)})"
+            for window, value, injection in zip(peaks["window"], peaks["value"], peaks["injection"], strict=True)
         ]
         row.append("; ".join(where) or "n/a")
         rows.append(row)
     head = ["method", "cut", "largest |Z|, no signal", f"|Z| ≥ {LIMIT:g}", "mean ± deviation", "largest Z with signal"]
-    return Table("Cross-fitted excess over all windows and seeds; overlapping windows share events.", head, rows)
+    caption = f"Cross-fitted excess over all windows and seeds, {errors}; overlapping windows share events."
+    return Table(caption, head, rows)

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.problems.search import labels
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Picture, Section
 from sideband.benchmarks.report.results import Results
@@ -38,12 +39,13 @@ def figure(results: Results, window: str) -> Figure:
             ]
             median, low, high = (np.array([band[index] for band in bands]) for index in range(3))
             x = [achieved[injection] for injection in injections]
-            axes.plot(x, median, marker="o", label=style.title(name), **style.line(name))
+            axes.plot(x, median, marker="o", label=labels.title(results, name), **style.line(name))
             axes.fill_between(x, low, high, color=style.colour(name), alpha=0.15, lw=0)
         axes.set_xscale("log")
-        axes.set_xticks([achieved[name] for name in injections], [f"{achieved[name]:.2g}" for name in injections])
+        ticks = [f"{achieved[name]:.2g}\n{labels.count(results.suite, name)}" for name in injections]
+        axes.set_xticks([achieved[name] for name in injections], ticks)
         axes.minorticks_off()
-        axes.set_xlabel("S/√B in the window")
+        axes.set_xlabel(f"S/√B in the window, and {labels.INJECTED}")
         style.from_zero(axes)
     panels[0].set_ylabel("SIC at background efficiency $10^{-3}$")
     panels[1].set_ylabel("max SIC")

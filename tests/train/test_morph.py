@@ -1,0 +1,124 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sideband.benchmarks.events import tables, task
+from sideband.benchmarks.metrics.closure import closure
+from sideband.benchmarks.problems.search import draw
+from sideband.infer.inputs import Rows
+from sideband.train.distance import energy_distance
+from sideband.train.fit import Training
+from sideband.train.likelihood import MarginalTraining
+from sideband.train.methods.search import latransit, transit
+from sideband.train.methods.shared import morph as shared
+from sideband.train.nets.morph import Encoder, Morph, MorphSettings
+from tests.train.conftest import NewRun
+
+
+@pytest.fixture
+def arbitrary() -> Morph:
+    """A morph with arbitrary weights in float64, fitted to nothing but the ranges of events."""
+    torch.manual_seed(3)
+    morph = Morph(3, MorphSettings(latent=2, hidden=16, blocks=1)).double()
+    morph.marginals.quantiles.fit(torch.randn(4000, 3))
+    morph.mass.fit(2.0, 5.0)
+    for parameter in morph.parameters():
+        parameter.data.normal_(0, 0.3)
+    return morph
+
+
+def sample(events: int) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(1)
+    return torch.randn(events, 3, generator=random).double(), 2 + 3 * torch.rand(events, 1, generator=random).double()
+
+
+def test_an_event_that_keeps_its_mass_is_unchanged_whatever_the_weights(arbitrary: Morph) -> None:
+    normal, mass = sample(500)
+    inside = arbitrary.marginals.quantiles.inverse(normal.T).T
+    torch.testing.assert_close(arbitrary(inside, mass, mass), inside, atol=1e-6, rtol=0)
+    assert (arbitrary(inside, mass, 7 - mass) - inside).abs().mean() > 0.01
+
+
+def test_an_untrained_morph_changes_nothing() -> None:
+    morph = Morph(3, MorphSettings(latent=2, hidden=16, blocks=1)).double()
+    morph.marginals.quantiles.fit(torch.randn(4000, 3))
+    normal, mass = sample(500)
+    inside = morph.marginals.quantiles.inverse(normal.T).T
+    torch.testing.assert_close(morph(inside, mass, 7 - mass), inside, atol=1e-6, rtol=0)
+
+
+def test_energy_distance_of_shifted_normals() -> None:
+    random = torch.Generator().manual_seed(2)
+    one, other = torch.randn(2, 3500, 1, generator=random, dtype=torch.float64)
+    # E|N(μ, 2)| = 2/√π exp(-μ²/4) + μ erf(μ/2)
+    shift = torch.tensor(0.8).double()
+    apart = 2 / torch.pi**0.5 * torch.exp(-(shift**2) / 4) + shift * torch.erf(shift / 2)
+    expected = 2 * (apart - 2 / torch.pi**0.5)
+    assert energy_distance(one + shift, other).item() == pytest.approx(expected.item(), abs=0.02)
+    assert energy_distance(one, one).item() == pytest.approx(0, abs=1e-12)
+    assert energy_distance(one, other).item() < 1e-2
+
+
+def toy(path: Path) -> task.Task:
+    """One feature that follows the mass, one that does not."""
+    random = np.random.default_rng(8)
+    mass = random.uniform(2, 5, 12_000)
+    own = random.normal(size=(12_000, 2)) * [0.3, 1.0]
+    features = np.stack([mass + own[:, 0], own[:, 1]], 1).astype(np.float32)
+    table = tables.Events(mass.astype(np.float32), features, None)
+    units = {"m": "TeV", "x": "TeV", "y": ""}
+    made = tables.Dataset("m", ("x", "y"), units, table, None, None, "toy", "0" * 64)
+    draw.make(made, draw.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), path)
+    return task.read(path)
+
+
+SETTINGS = shared.Settings(
+    MorphSettings(latent=8, hidden=32, blocks=1),
+    MarginalTraining(0),
+    critic_hidden=32,
+    critic_layers=2,
+    generator_steps=50,
+    distance_events=500,
+    training=Training(600, 256, 3e-3, "constant", interval=100, patience=None, ema=0.98, momentum=0.5, clip=1.0),
+)
+
+
+def test_transit_moves_a_feature_that_follows_the_mass(new_run: NewRun, tmp_path: Path) -> None:
+    morph = shared.fit(toy(tmp_path / "task.h5"), SETTINGS, {}, new_run()).modules["morph"]
+    assert isinstance(morph, Morph)
+    template = transit.Morphed(morph).eval()
+    assert set(template.drawn.values()) == {Rows("data", "sidebands", order="turn")}
+    source = torch.tensor([[2.6, 0.5], [2.6, -0.5], [4.4, 0.5]])
+    at = torch.tensor([[2.6], [2.6], [4.4]])
+    with torch.no_grad():
+        stayed = template(at, source, at)
+        moved = template(torch.full((3, 1), 3.5), source, at)
+    torch.testing.assert_close(stayed, source, atol=1e-3, rtol=0)
+    torch.testing.assert_close(moved[:, 0] - source[:, 0], torch.tensor([0.9, 0.9, -0.9]), atol=0.35, rtol=0)
+    assert (moved[:2, 1].diff() < 0).all()  # what tells events of one mass apart is kept
+
+
+def test_only_a_consistent_encoder_forgets_the_mass(new_run: NewRun, tmp_path: Path) -> None:
+    """Closure in the latent space, of window against sidebands; without the consistency loss it must fail."""
+    the_task = toy(tmp_path / "task.h5")
+    data = the_task.events("data")
+    inside = the_task.inside(data)
+    found = {}
+    for consistency in (1.0, 0.0):
+        settings = replace(SETTINGS, consistency=consistency, training=replace(SETTINGS.training, steps=1200))
+        morph = shared.fit(the_task, settings, {}, new_run(str(consistency))).modules["morph"]
+        assert isinstance(morph, Morph)
+        with torch.no_grad():
+            encoded = Encoder(morph)(torch.from_numpy(data.features), torch.from_numpy(data.mass[:, None])).numpy()
+        found[consistency] = closure(encoded[inside], encoded[~inside], 1500).auc
+    assert found[1.0] + 0.15 < found[0.0]
+
+
+def test_latransit_leaves_sideband_events_as_they_are() -> None:
+    template = latransit.Unchanged()
+    source, mass = sample(10)
+    torch.testing.assert_close(template(mass, source), source)
+    assert set(template.drawn.values()) == {Rows("data", "sidebands", order="turn")}
