@@ -50,7 +50,8 @@ def test_shipped_suites_are_these() -> None:
     assert len(scan.seeds("n0")) >= 5
     assert scan.folds == 5
     assert len(suites.load("accept")["seeds"]) >= 8
-    assert suites.load("quick")["seeds"] == [1, 2, 3]
+    assert set(suites.load("quick").injections()) == {"n430", "n0"}
+    assert len(suites.load("field")["seeds"]) == 8
     assert 0 in suites.load("quick")["injections"]
 
 

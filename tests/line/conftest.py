@@ -26,7 +26,7 @@ closure_events: 300
 shared:
   sideband:
     flow: {couplings: 1, hidden: 8, layers: 1}
-    training: {steps: 20, interval: 10, batch: 256, ema: 0.9}
+    training: {steps: 60, interval: 20, batch: 256, ema: 0.9}
 methods: {cathode: {}, cwola: {}}
 throughput: {seconds: 0.01, repeats: 3, batches: [1000], file_events: 1000}
 """
