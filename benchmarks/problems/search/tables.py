@@ -49,14 +49,15 @@ def sic(results: Results, window: str) -> Table:
 
 
 def closure(results: Results, window: str) -> Table:
-    """Closure AUC of each template, with the floor and the control."""
+    """Closure AUC of each template, and of each latent space, with the floor and the control."""
     rows = []
     for injection in results.suite.injections():
         for name in results.suite["methods"]:
-            found = results.values("closure_auc", name, injection, window)
-            if np.isfinite(list(found.values())).any():
-                place = labels.count(results.suite, injection)
-                rows.append([place, style.title(name), labels.spread(list(found.values()), 4)])
+            for auc, where in (("closure_auc", ""), ("latent_closure_auc", ", latent space")):
+                found = results.values(auc, name, injection, window)
+                if np.isfinite(list(found.values())).any():
+                    place = labels.count(results.suite, injection)
+                    rows.append([place, style.title(name) + where, labels.spread(list(found.values()), 4)])
     for name, label in (("closure_floor", "truth against truth"), ("closure_sidebands", "raw sidebands")):
         chosen = results.metric(name)
         for _, row in chosen[chosen["window"] == window].iterrows():
