@@ -210,3 +210,9 @@ def test_the_check_of_a_suite_names_the_place(command, tmp_path: Path, section: 
 @pytest.mark.parametrize("name", ["smoke", "quick", "accept"])
 def test_the_settings_of_shipped_suites_pass_the_check(command, name: str) -> None:
     assert command("train", "check", name).status == 0
+
+
+def test_only_references_may_have_settings_that_read_the_truth() -> None:
+    assert methods.settings("ranode_true@x10", {"of_truth": 10.0}, "toy").of_truth == 10
+    with pytest.raises(BadInput, match="toy: would read the truth, and 'ranode@x10' is no reference"):
+        methods.settings("ranode@x10", {"of_truth": 10.0}, "toy")

@@ -23,6 +23,7 @@ from torch import nn
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.events.tables import Events
+from sideband.infer.errors import BadInput
 from sideband.train.classifiers.step import Classifier
 from sideband.train.settings import settings_from
 
@@ -94,5 +95,12 @@ def load(name: str) -> Any:
 
 
 def settings(name: str, given: Mapping[str, Any], where: str) -> Any:
-    """The settings of a method: the file's defaults, the catalogue's preset, and what is given; as `settings_from`."""
-    return settings_from(load(name).Settings, {**catalogue.get(name).preset, **given}, where)
+    """The settings of a method: the file's defaults, the catalogue's preset, and what is given; as `settings_from`.
+
+    A class of settings whose `reads_truth` is true is for references alone.
+    """
+    entry = catalogue.get(name)
+    found = settings_from(load(name).Settings, {**entry.preset, **given}, where)
+    if getattr(found, "reads_truth", False) and not entry.truth:
+        raise BadInput(f"{where}: would read the truth, and '{name}' is no reference; take the entry that is one")
+    return found

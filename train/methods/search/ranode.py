@@ -28,7 +28,8 @@ from sideband.train.nets.spline import Bins
 from sideband.train.run import Run
 from sideband.train.settings import Members, Positive, Range, Share
 
-# A likelihood ratio on events that were held out exceeds 20 in at most 5 % of samples without signal.
+# The likelihood ratio of one fixed model exceeds 20 in at most 5 % of samples without signal; that the best look and
+# the attempts are chosen on the same held-out events makes it somewhat more often.
 FOUND = math.log(20)
 FRACTIONS = (1e-5, 0.5)  # fractions that are given as a multiple of the truth stay between these
 
@@ -59,6 +60,11 @@ class Settings:
             raise ValueError(f"least_fraction {self.least_fraction:g} is above most_fraction {self.most_fraction:g}")
         if self.fraction is not None and self.of_truth is not None:
             raise ValueError("fraction and of_truth both fix the signal fraction; give one")
+
+    @property
+    def reads_truth(self) -> bool:
+        """Whether the fit reads labels, so that only a reference may have these settings."""
+        return self.of_truth is not None
 
 
 class Mixture(nn.Module):
