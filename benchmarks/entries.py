@@ -33,6 +33,15 @@ def base(entry: str, classifiers: Mapping[str, Any]) -> str:
     return rest if rest and label in classifiers and _trained(rest) else ""
 
 
+def classifier(entry: str, main: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes to the defaults of an entry's classifier: those of the further one that its name ends in, or the main's.
+
+    >>> classifier("cathode@mlp", {"members": 10}, {"mlp": {"kind": "mlp"}})
+    {'kind': 'mlp'}
+    """
+    return dict(further[entry.rpartition("@")[2]] if base(entry, further) else main)
+
+
 def _trained(entry: str) -> bool:
     """Whether an entry has a classifier that is trained for it."""
     method = catalogue.get(entry)

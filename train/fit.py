@@ -15,9 +15,9 @@ from sideband.infer.errors import BadInput
 from sideband.train.files import write_tensors
 from sideband.train.run import Progress, Run, derived_seed
 from sideband.train.state import FitState
-from sideband.train.training import Batch, Loss, Player, Prepare, Training
+from sideband.train.training import Batch, Loss, Player, Prepare, Training, spread_out
 
-__all__ = ["Batch", "Loss", "Player", "Prepare", "Training", "fit"]
+__all__ = ["Batch", "Loss", "Player", "Prepare", "Training", "fit", "spread_out"]
 
 
 def fit(

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 # TRANSIT's authors (arXiv:2503.04342) halve the learning rate after these shares of the epochs.
 HALVED_AT = (0.15, 0.5, 0.75, 0.875)
 
-
 DROP = 0.2  # factor on the learning rate where the held-out loss no longer falls
 
 

@@ -48,8 +48,7 @@ class Suite:
 
     def classifier_of(self, method: str) -> dict[str, Any]:
         """Changes to the defaults of a method's classifier."""
-        label = method.rpartition("@")[2]
-        return self.classifiers[label] if entries.base(method, self.classifiers) else self.classifier
+        return entries.classifier(method, self.classifier, self.classifiers)
 
     def fits(self) -> Iterator[tuple[str, str]]:
         """Section and name of every fit: those the suite names, and the shared ones that its methods need."""

@@ -11,7 +11,7 @@ from torch import nn
 from sideband.benchmarks.events.tables import Events
 from sideband.benchmarks.events.task import Task
 from sideband.infer import draws, events
-from sideband.infer.columns import joined, split
+from sideband.infer.columns import split
 from sideband.infer.errors import GateFailed
 from sideband.train import ports
 
@@ -80,9 +80,8 @@ def read(path: Path, task: Task) -> Template:
     """Read back what `write` wrote."""
     with events.opened(path) as file:
         weighted = ["weight"] if "weight" in file else []
-    columns = events.read(path, [task.mass, *task.features, *weighted])
-    table = Events(columns[task.mass], joined(columns, list(task.features)), None)
-    return Template(table, columns["weight"] if weighted else None)
+    columns = events.read(path, [*task.columns, *weighted])
+    return Template(task.table(columns), columns["weight"] if weighted else None)
 
 
 def read_rows(path: Path, task: Task) -> dict[str, Events]:
@@ -91,11 +90,7 @@ def read_rows(path: Path, task: Task) -> dict[str, Events]:
         return {}
     with events.opened(path) as file:
         groups = list(file)
-    rows = {}
-    for group in groups:
-        columns = events.read(path, [task.mass, *task.features], group)
-        rows[group] = Events(columns[task.mass], joined(columns, list(task.features)), None)
-    return rows
+    return {group: task.table(events.read(path, task.columns, group)) for group in groups}
 
 
 def write_rows(path: Path, rows: dict[str, Events], task: Task) -> None:

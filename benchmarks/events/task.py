@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sideband.benchmarks.events.tables import Events
 from sideband.infer import events
 from sideband.infer.arguments import LARGEST_SEED
-from sideband.infer.columns import joined
+from sideband.infer.columns import Columns, joined
 from sideband.infer.draws import TARGET
 from sideband.infer.errors import BadInput
 from sideband.infer.metadata import is_range
@@ -104,11 +104,18 @@ class Task:
         Raises:
             BadInput: the task has no such group (no truth, or no simulation).
         """
-        labelled = group in ("reference", "test")
-        names = [self.mass, *self.features] + (["label"] if labelled else [])
-        columns = events.read(self.path, names, group)
-        table = joined(columns, list(self.features))
-        return Events(columns[self.mass], table, columns["label"].astype(np.int8) if labelled else None)
+        labels = ["label"] if group in ("reference", "test") else []
+        return self.table(events.read(self.path, [*self.columns, *labels], group))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of an event: the mass, then the features."""
+        return [self.mass, *self.features]
+
+    def table(self, columns: Columns) -> Events:
+        """Columns that were read, of this task or of a file made for it, as events; `label` too if it is there."""
+        label = columns["label"].astype(np.int8) if "label" in columns else None
+        return Events(columns[self.mass], joined(columns, list(self.features)), label)
 
     def inside(self, table: Events) -> NDArray[np.bool_]:
         """Which events lie in the signal region; all if there is none."""

@@ -160,8 +160,7 @@ class Suite:
 
     def classifier(self, method: str) -> dict[str, Any]:
         """Changes to the defaults of a method's classifier."""
-        label = method.rpartition("@")[2]
-        return dict(self["classifiers"][label] if self.base(method) else self["classifier"])
+        return entries.classifier(method, self["classifier"], self["classifiers"])
 
     def leaves_rows(self, method: str) -> bool:
         """Whether a method's fit leaves rows for its template: of its own, or of the one that it refines."""

@@ -1,6 +1,8 @@
-"""Comparing saved fits."""
+"""Comparing saved fits, and flows far from the identity."""
 
 import torch
+
+from sideband.train.nets.flow import Flow
 
 
 def same(one: object, other: object) -> bool:
@@ -12,3 +14,12 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
     return one == other
+
+
+def rough(flow: Flow, scale: float = 0.3) -> Flow:
+    """A flow far from the identity, in float64: before training, its last layers are near zero."""
+    random = torch.Generator().manual_seed(7)
+    for coupling in flow.couplings:
+        for parameter in coupling.last.parameters():
+            parameter.data = scale * torch.randn(parameter.shape, generator=random)
+    return flow.double()

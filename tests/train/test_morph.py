@@ -118,7 +118,7 @@ def test_only_a_consistent_encoder_forgets_the_mass(new_run: NewRun, tmp_path: P
 
 
 def test_latransit_leaves_sideband_events_as_they_are() -> None:
-    template = latransit.Unchanged()
+    template = latransit.build(latransit.Settings(), 2, {"morph": SETTINGS})["template"]
     source, mass = sample(10)
     torch.testing.assert_close(template(mass, source), source)
     assert set(template.drawn.values()) == {Rows("data", "sidebands", order="turn")}

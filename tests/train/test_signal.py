@@ -15,9 +15,10 @@ from sideband.train import methods
 from sideband.train.fit import Training
 from sideband.train.methods.search import ranode, ranode_scan
 from sideband.train.nets.flow import ConditionalDensity, FlowSettings
-from sideband.train.nets.signal import SignalDensity, SignalSampler
+from sideband.train.nets.signal import SignalDensity, SignalRatio, SignalSampler
 from sideband.train.nets.spline import rational_quadratic_spline
 from tests.train.conftest import NewRun
+from tests.train.fits import rough
 
 SMALL = FlowSettings(couplings=2, hidden=8, layers=1, bins=4, bound=5.0)
 BACKGROUND = 24_000
@@ -101,6 +102,34 @@ def test_each_kept_member_makes_its_share_of_the_events(background: ConditionalD
     assert (chosen.sum(0) == 1).all()
     torch.testing.assert_close(chosen.float().mean(1), torch.tensor([0, 0.5, 0.5, 0]), atol=0.02, rtol=0)
     assert SignalSampler(signal).noise_columns == 4
+
+
+def test_ratio_averages_the_densities_of_the_members_kept() -> None:
+    background = ConditionalDensity(2, SMALL)
+    background.preprocess.fit(torch.rand(1000, 2))
+    background.mass.fit(2.0, 5.0)
+    rough(background.flow)
+    signal = SignalDensity(background.double(), SMALL, 3, 4).double()
+    stacked, score = rough(signal.flow), SignalRatio(signal)
+    features, mass = torch.rand(40, 2).double(), 2 + 3 * torch.rand(40, 1).double()
+    x, _ = background.preprocess(features.T)
+    densities = stacked.log_density(x[None], background.mass(mass.T)[None]).exp()
+    floor = background.flow.log_density(x[None], background.mass(mass.T)[None])[0]
+    for kept in ([True, True, True], [True, False, True], [False, True, False]):
+        signal.keep(torch.tensor(kept))
+        expected = densities[torch.tensor(kept)].mean(0).log() - floor
+        torch.testing.assert_close(score(features, mass)[:, 0], expected, atol=1e-6, rtol=0)
+
+
+def test_ratio_is_finite_for_any_event() -> None:
+    background = ConditionalDensity(2, SMALL)
+    background.preprocess.fit(torch.rand(1000, 2))
+    background.mass.fit(2.0, 5.0)
+    signal = SignalDensity(background, SMALL, 2, 4)
+    signal.keep(torch.tensor([True, False]))
+    score = SignalRatio(signal)
+    extreme = torch.tensor([[-1e30, 1e30], [0.0, 0.0], [1e6, -1e-30]])
+    assert torch.isfinite(score(extreme, torch.tensor([[0.0], [3.5], [1e4]]))).all()
 
 
 def test_the_interval_of_the_scan_covers_the_truth(

@@ -18,27 +18,19 @@ from sideband.benchmarks.problems.search import draw
 from sideband.train.cell import fit_cell
 from sideband.train.fit import Batch, Training
 from sideband.train.methods.search import curtains, curtainsf4f, feta
-from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings
+from sideband.train.nets.flow import ConditionalDensity, FlowSettings
 from sideband.train.nets.transport import MassTransport, ends
 from tests.train.conftest import NewRun
+from tests.train.fits import rough
 
 SHAPE = FlowSettings(couplings=2, hidden=16, layers=1, bins=4, bound=5.0)
 SLOPE = 0.8  # of the mean of the first toy feature with the scaled mass
 SHORT = Training(steps=150, batch=512, learning_rate=2e-2, schedule="cosine", patience=None, ema=0.95)
 
 
-def rough(flow: Flow) -> Flow:
-    """A flow far from the identity."""
-    random = torch.Generator().manual_seed(7)
-    for coupling in flow.couplings:
-        for parameter in coupling.last.parameters():
-            parameter.data = 0.5 * torch.randn(parameter.shape, generator=random)
-    return flow.double()
-
-
 def transport(features: int = 3) -> MassTransport:
     made = MassTransport(features, SHAPE)
-    rough(made.flow)
+    rough(made.flow, 0.5)
     return made.double()
 
 

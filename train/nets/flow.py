@@ -194,25 +194,18 @@ class DensityRatio(nn.Module):
 
     Args:
         background: the background's density.
-        numerator: a stack of flows; their densities are averaged.
+        numerator: a single flow.
     """
 
     def __init__(self, background: ConditionalDensity, numerator: Flow) -> None:
         super().__init__()
         self.background, self.numerator = background, numerator
-        self.log_weight: Tensor
-        self.register_buffer("log_weight", torch.full((numerator.members, 1), -math.log(numerator.members)))
-
-    def keep(self, members: Tensor) -> None:
-        """Average only over the members marked true in `[M]`."""
-        left_out = -1e4  # a weight of zero in float32, but finite
-        weights = torch.where(members[:, None], -math.log(int(members.sum())), left_out)
-        self.log_weight.copy_(weights)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """The score."""
         x, _ = self.background.preprocess(features.T)
         mass = self.background.mass(condition.T)
-        stacked = self.numerator.log_density(x[None], mass[None]) + self.log_weight
-        ratio = torch.logsumexp(stacked, 0) - self.background.flow.log_density(x[None], mass[None])[0]
-        return ratio[:, None]
+        numerator, background = (
+            flow.log_density(x[None], mass[None])[0] for flow in (self.numerator, self.background.flow)
+        )
+        return (numerator - background)[:, None]

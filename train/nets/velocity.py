@@ -210,15 +210,6 @@ class FlowMatching(nn.Module):
         return state[:, -1] - 0.5 * (noise * noise).sum(1) - 0.5 * self.features * math.log(2 * math.pi)
 
 
-def spread_out(like: Tensor, random: torch.Generator) -> Tensor:
-    """Random numbers from 0 to 1 in the shape of `like` `[N, 1]`, as evenly spread as can be.
-
-    Each is uniform, but one lies in every N-th part of the range, so that batches differ less (arXiv:2107.00630).
-    """
-    place = torch.arange(len(like), device=like.device)[:, None] + torch.rand((), generator=random, device=like.device)
-    return (place / len(like)).clamp(1e-6, 1 - 1e-6)
-
-
 def waves(x: Tensor, frequencies: Tensor) -> Tensor:
     """Cosines and sines `[N, 2 K]` of `[N, 1]` at K frequencies."""
     return torch.cat([torch.cos(x * frequencies), torch.sin(x * frequencies)], 1)

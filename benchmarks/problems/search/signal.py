@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,13 +21,13 @@ from sideband.benchmarks.report import records, style
 from sideband.benchmarks.report.content import Picture, Section, Table, number
 from sideband.benchmarks.report.results import Results
 from sideband.infer import events
-from sideband.infer.columns import joined
 
 COLUMNS = 4  # of panels with curves
 BINS = 40  # of the histograms
 LEAST_SIGNAL = 20  # true signal events that a histogram takes
 
 Fits = list[tuple[Cell, dict[str, Any]]]
+Ends = dict[Cell, tuple[float, float]]  # of the intervals, by cell
 
 
 def section(results: Results) -> Section | None:
@@ -34,14 +35,15 @@ def section(results: Results) -> Section | None:
     fits = _fits(results)
     if not fits:
         return None
-    content: list[Table | Picture] = [_table(results, fits)]
     scans = [(cell, fit) for cell, fit in fits if "interval" in fit]
+    held = {cell: ends(results, scans, cell, fit) for cell, fit in scans}
+    content: list[Table | Picture] = [_table(results, fits, held)]
     if scans:
         caption = (
             "Log-likelihood over no signal against the signal fraction: points with errors, the smooth curve, the "
             "interval (band) and the truth (dashed)."
         )
-        content.append(Picture("signal_curves", caption, _curves(results, scans)))
+        content.append(Picture("signal_curves", caption, _curves(results, scans, held)))
     content += list(_templates(results, fits))
     return "Signal", _text(results, bool(scans)), content
 
@@ -59,15 +61,13 @@ def truth(results: Results, cell: Cell, fit: dict[str, Any]) -> float:
     """The true signal fraction of a cell's window; 0 in a self-closure test, NaN where nobody knows."""
     if fit.get("interval", {}).get("self_closure"):
         return 0.0
-    tasks = results.tasks
-    here = tasks[(tasks["window"] == cell.window) & (tasks["injection"] == cell.injection)]
-    here = here[here["seed"] == cell.seed]
+    here = _drawn(results, cell)
     if here.empty or "signal_in_window" not in here:
         return math.nan
     return float(here["signal_in_window"].iloc[0] / here["data_in_window"].iloc[0])
 
 
-def ends(results: Results, cell: Cell, fit: dict[str, Any]) -> tuple[float, float]:
+def ends(results: Results, scans: Fits, cell: Cell, fit: dict[str, Any]) -> tuple[float, float]:
     """The ends of a cell's interval.
 
     In validation windows there is no signal, so what the scan gains there is the background model's own mistakes. The
@@ -76,30 +76,33 @@ def ends(results: Results, cell: Cell, fit: dict[str, Any]) -> tuple[float, floa
     windows = set(suites.validation(results.suite))
     systematic = 0.0
     if cell.window not in windows:
-        for other, its in _fits(results):
+        for other, its in scans:
             if other.window in windows and replace(other, window=cell.window) == cell:
-                systematic = max(systematic, its["interval"]["gain"] * _events(results, cell) / _events(results, other))
+                ours, theirs = (float(_drawn(results, each)["data_in_window"].iloc[0]) for each in (cell, other))
+                systematic = max(systematic, its["interval"]["gain"] * ours / theirs)
     found = metric.interval(_curve(fit["interval"]), systematic)
     return found.low, found.high
 
 
-def _events(results: Results, cell: Cell) -> float:
+def _drawn(results: Results, cell: Cell) -> pd.DataFrame:
+    """What was drawn for a cell: one row, or none yet."""
     tasks = results.tasks
-    same = (tasks["window"] == cell.window) & (tasks["injection"] == cell.injection) & (tasks["seed"] == cell.seed)
-    return float(tasks[same]["data_in_window"].iloc[0])
+    return tasks[
+        (tasks["window"] == cell.window) & (tasks["injection"] == cell.injection) & (tasks["seed"] == cell.seed)
+    ]
 
 
 def _curve(found: dict[str, Any]) -> metric.Curve:
     return metric.Curve(*(np.array(found[name], float) for name in ("fractions", "gains", "errors")))
 
 
-def _table(results: Results, fits: Fits) -> Table:
+def _table(results: Results, fits: Fits, ends_of: Ends) -> Table:
     rows = []
     for cell, fit in fits:
         true = truth(results, cell, fit)
         held, holds = "n/a", "n/a"
-        if "interval" in fit:
-            low, high = ends(results, cell, fit)
+        if cell in ends_of:
+            low, high = ends_of[cell]
             held = f"{number(100 * low)} to {number(100 * high)}"
             holds = "n/a" if math.isnan(true) else "yes" if low <= true <= high else "no"
         rows.append(
@@ -128,7 +131,7 @@ def _verdict(fit: dict[str, Any]) -> str:
     return "found a signal"
 
 
-def _curves(results: Results, scans: Fits) -> Figure:
+def _curves(results: Results, scans: Fits, ends_of: Ends) -> Figure:
     lines = -(-len(scans) // COLUMNS)
     figure = Figure(figsize=(3.1 * COLUMNS, 2.6 * lines))
     panels = list(figure.subplots(lines, COLUMNS, squeeze=False).flat)
@@ -137,7 +140,7 @@ def _curves(results: Results, scans: Fits) -> Figure:
         curve = _curve(found)
         fine = np.geomspace(curve.fractions[0], curve.fractions[-1], 400)
         colour = style.colour(cell.method)
-        low, high = ends(results, cell, fit)
+        low, high = ends_of[cell]
         axes.axvspan(max(low, fine[0]), high, color=colour, alpha=0.15, lw=0)
         axes.errorbar(curve.fractions, curve.gains, curve.errors, fmt=".", ms=3, color=colour)
         axes.plot(fine, metric.smooth(curve, fine), lw=1, color=colour)
@@ -175,8 +178,7 @@ def _templates(results: Results, fits: Fits) -> list[Picture]:
 
 
 def _template(the_task: task.Task, path: Any, method: str) -> Figure:
-    columns = events.read(path, [the_task.mass, *the_task.features])
-    found = Events(columns[the_task.mass], joined(columns, list(the_task.features)), None)
+    found = the_task.table(events.read(path, the_task.columns))
     data = the_task.events("data")
     data = data[the_task.inside(data)]
     samples = [(data, "0.8", "data in the window", True), (found, style.colour(method), "found", False)]

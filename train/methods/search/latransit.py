@@ -9,31 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from sideband.benchmarks.events.task import Task
 from sideband.infer.inputs import Rows
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.morph import Encoder, Morph
+from sideband.train.nets.rows import Unchanged
 from sideband.train.run import Run
 
 
 @dataclass(frozen=True)
 class Settings:
     """None of its own: the encoder is the shared fit's."""
-
-
-class Unchanged(nn.Module):
-    """Sideband events `[N, d]` at their own masses `condition` `[N, 1]`, each in its turn."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        rows = Rows("data", "sidebands", order="turn")
-        self.drawn = {"source": rows, "condition": rows}
-
-    def forward(self, condition: Tensor, source: Tensor) -> Tensor:
-        """The events as they are."""
-        return source.clone()
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
@@ -51,4 +39,4 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
 
 def _modules(morph: Morph) -> dict[str, nn.Module]:
-    return {"template": Unchanged(), "encoder": Encoder(morph)}
+    return {"template": Unchanged(Rows("data", "sidebands", order="turn")), "encoder": Encoder(morph)}

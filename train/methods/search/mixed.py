@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from sideband.benchmarks.events.tables import join
 from sideband.benchmarks.events.task import Task
 from sideband.infer.draws import generator
 from sideband.infer.inputs import Rows
 from sideband.train.methods import ROWS, TEMPLATE, Fitted, Needed
+from sideband.train.nets.rows import Unchanged
 from sideband.train.run import Run
 from sideband.train.template import read
 
@@ -28,22 +29,9 @@ class Settings:
     of: tuple[str, ...] = ()
 
 
-class Kept(nn.Module):
-    """Events of the mixture at their own masses: features `[N, d]` and mass `[N, 1]` → the same features."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        rows = Rows("mixed", order="turn", file=ROWS)
-        self.drawn = {"condition": rows, "source": rows}
-
-    def forward(self, condition: Tensor, source: Tensor) -> Tensor:
-        """The events."""
-        return source + 0.0 * condition  # an input that nothing takes would not be in the graph
-
-
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
     """The template, which has no weights."""
-    return {"template": Kept()}
+    return _modules()
 
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
@@ -56,7 +44,11 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         parts.append(made.events[chosen(weight, number, generator(task.seed, f"mixed {name}", 0))])
     mixture = join(*parts)
     order = generator(task.seed, "mixed", 0).permutation(len(mixture))
-    return Fitted({"template": Kept()}, rows={"mixed": mixture[order]})
+    return Fitted(_modules(), rows={"mixed": mixture[order]})
+
+
+def _modules() -> dict[str, nn.Module]:
+    return {"template": Unchanged(Rows("mixed", order="turn", file=ROWS))}
 
 
 def chosen(weight: NDArray[np.float64], number: int, random: np.random.Generator) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from sideband.benchmarks.events.tables import Events
 from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.metrics.interval import Curve, Interval, interval
 from sideband.train import residual
-from sideband.train.fit import Batch, Player, Training
+from sideband.train.fit import Batch, Player, Training, spread_out
 from sideband.train.fit import fit as run_fit
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings, StackedLinear
@@ -162,8 +162,8 @@ def _trained(name: str, tensors: list[Tensor], settings: Settings, run: Run) -> 
 
     def loss(model: Scan, batch: Batch) -> Tensor:
         noise, mass, position, log_background = batch.rows
-        uniform = torch.rand(position.shape, generator=batch.random, device=position.device)
-        uniform = (uniform + torch.arange(position.shape[1], device=position.device)) / position.shape[1]  # stratified
+        jitter = torch.rand(position.shape, generator=batch.random, device=position.device)
+        uniform = spread_out(position.shape[1], jitter)
         log_fraction = model.low + (model.high - model.low) * uniform
         ratio = model.log_ratio(noise.transpose(1, 2), mass.transpose(1, 2), position, log_background, log_fraction)
         weight = torch.exp(-0.5 * (log_fraction - model.high))

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
-from sideband.train.fit import Batch, Player, Training
+from sideband.train.fit import Batch, Player, Training, spread_out
 from sideband.train.fit import fit as run_fit
 from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.diffusion import LEAST, MOST, Denoiser
-from sideband.train.nets.velocity import NetSettings, spread_out
+from sideband.train.nets.velocity import NetSettings
 from sideband.train.run import Run
 from sideband.train.settings import Range
 
@@ -49,7 +49,8 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
     def loss(denoiser: Denoiser, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)
-        normal = torch.special.ndtri(spread_out(mass, batch.random))
+        jitter = torch.rand((), generator=batch.random, device=mass.device)
+        normal = torch.special.ndtri(spread_out(len(mass), jitter)[:, None])
         level = torch.exp(settings.level_mean + settings.level_spread * normal).clamp(LEAST, MOST)
         noise = torch.randn(events.shape, generator=batch.random, device=events.device)
         noisy = events + level * noise

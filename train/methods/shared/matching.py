@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
-from sideband.train.fit import Batch, Player, Training
+from sideband.train.fit import Batch, Player, Training, spread_out
 from sideband.train.fit import fit as run_fit
 from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.velocity import FlowMatching, Mixture, NetSettings, spread_out
+from sideband.train.nets.velocity import FlowMatching, Mixture, NetSettings
 from sideband.train.run import Run
 from sideband.train.settings import Count, Range
 
@@ -57,7 +57,8 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     def loss(flow: FlowMatching, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)
         noise = torch.randn(events.shape, generator=batch.random, device=events.device)
-        time = spread_out(mass, batch.random)
+        jitter = torch.rand((), generator=batch.random, device=mass.device)
+        time = spread_out(len(mass), jitter)[:, None]
         angle = torch.pi / 2 * time
         path = torch.sin(angle) * events + torch.cos(angle) * noise
         speed = torch.pi / 2 * (torch.cos(angle) * events - torch.sin(angle) * noise)
