@@ -38,7 +38,8 @@ def overview(results: Results, window: str) -> Figure | None:
             axes.errorbar(
                 chosen["value"], height, xerr=chosen["high"] - chosen["value"], fmt="o", color=style.colour(name)
             )
-            named.append(f"{style.title(name)}, {labels.injected(results.suite, injection)}")
+            several = f", {labels.count(results.suite, injection)}" if len(injections) > 1 else ""
+            named.append(style.title(name) + several)
     floor, sidebands = limits.get("closure_floor"), limits.get("closure_sidebands")
     if floor is not None:
         axes.axvspan(floor["low"], floor["high"], color="0.7", alpha=0.5, lw=0)
@@ -50,9 +51,10 @@ def overview(results: Results, window: str) -> Figure | None:
         arrow = " →" if sidebands["value"] > place else ""
         axes.axvline(place, color="tab:red", lw=1.5, ls="--", label=f"raw sidebands {sidebands['value']:.3f}{arrow}")
     axes.set_yticks(range(len(named)), named)
+    axes.set_ylabel(f"method, events {labels.INJECTED}" if len(injections) > 1 else "")
     axes.set_ylim(-0.6, len(named) - 0.4)
     axes.invert_yaxis()
-    axes.set_xlabel("closure AUC, template against true background (0.5: no classifier can tell)")
+    axes.set_xlabel("closure AUC, template against true background")
     if floor is not None:
         figure.legend(fontsize=8, loc="outside upper center", ncols=2, frameon=False)
     return figure

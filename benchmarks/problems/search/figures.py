@@ -13,7 +13,7 @@ from sideband.benchmarks.report.results import Results
 
 def headline(results: Results, injection: str, window: str) -> Figure:
     """Sensitivity against template throughput, one point a method; those without a generator on the left."""
-    figure = Figure(figsize=(8.2, 4.8))
+    figure = Figure(figsize=(10.2, 4.8))
     aside, main = figure.subplots(1, 2, sharey=True, width_ratios=(1, 3.2))
     rates = speed.template_rates(results)
     without = [name for name in results.suite["methods"] if name not in rates]
@@ -35,7 +35,7 @@ def headline(results: Results, injection: str, window: str) -> Figure:
         )
     main.set_xscale("log")
     if main.get_legend_handles_labels()[0]:
-        main.legend(fontsize=9, frameon=False, loc="lower right")
+        figure.legend(*main.get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     if rates:
         decades = np.log10([*rates.values()])
         main.set_xlim(10 ** np.floor(decades.min() - 0.1), 10 ** np.ceil(decades.max() + 0.1))
@@ -55,7 +55,7 @@ def headline(results: Results, injection: str, window: str) -> Figure:
 def sic_curves(results: Results, window: str) -> Figure:
     """SIC against background efficiency: every run thin, the median of each method thick; one panel an injection."""
     injections = list(results.suite.injections())
-    figure = Figure(figsize=(5.4 * len(injections), 4.6))
+    figure = Figure(figsize=(2.0 + 5.4 * len(injections), 4.6))
     panels = figure.subplots(1, len(injections), sharey=False, squeeze=False)[0]
     for axes, injection in zip(panels, injections, strict=True):
         _sic_axes(axes)
@@ -69,7 +69,7 @@ def sic_curves(results: Results, window: str) -> Figure:
             median = rows.groupby("background_efficiency")["sic"].median()
             axes.plot(median.index, median, color=style.colour(name), lw=2, label=labels.title(results, name))
         axes.set_title(labels.strength(results, injection, window), fontsize=10)
-    panels[-1].legend(fontsize=8, frameon=False)
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
 
 

@@ -57,6 +57,11 @@ class Ranking:
         """How many draws there are."""
         return len(self.results.suite.seeds(self.injection))
 
+    @property
+    def enough(self) -> bool:
+        """Whether so many draws can tell any two methods apart."""
+        return Paired(self.draws, self.draws).told_apart
+
     def best(self, but: str = "") -> str | None:
         """The first method that needs no truth."""
         return next((name for name in self.values if name != but and not catalogue.get(name).truth), None)
@@ -98,7 +103,7 @@ class Ranking:
             f"{self.place}: of the methods that need no truth, {labels.title(self.results, best)} has the largest "
             f"median {QUANTITIES[self.quantity]}, {self.value(best)}."
         )
-        if not Paired(self.draws, self.draws).told_apart:
+        if not self.enough:
             some = f"{self.draws} draws" if self.draws > 1 else "One draw"
             return f"{text} {some} cannot tell any two methods apart, whatever the numbers."
         rivals = [other for other in self.values if other != best and not self.pairs[best, other].told_apart]

@@ -132,9 +132,10 @@ def _verdict(fit: dict[str, Any]) -> str:
 
 
 def _curves(results: Results, scans: Fits, ends_of: Ends) -> Figure:
-    lines = -(-len(scans) // COLUMNS)
-    figure = Figure(figsize=(3.1 * COLUMNS, 2.6 * lines))
-    panels = list(figure.subplots(lines, COLUMNS, squeeze=False).flat)
+    columns = min(COLUMNS, len(scans))
+    lines = -(-len(scans) // columns)
+    figure = Figure(figsize=(3.1 * columns + 0.6, 2.6 * lines + 0.4))
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes, (cell, fit) in zip(panels, scans, strict=False):
         found = fit["interval"]
         curve = _curve(found)

@@ -21,10 +21,10 @@ Column = tuple[str, Callable[[str], str]]
 
 
 def section(results: Results) -> Section:
-    """The verdict, so far as the grid is finished."""
+    """The verdict, so far as the grid is finished; who beats whom stands there if the draws can tell."""
     rankings = ranking.of(results)
     text = " ".join([*(each.text() for each in rankings), *_cautions(results, rankings)])
-    return "What to use", text, [_table(results, rankings), *(each.matrix() for each in rankings)]
+    return "What to use", text, [_table(results, rankings), *(each.matrix() for each in rankings if each.enough)]
 
 
 def _table(results: Results, rankings: list[Ranking]) -> Table:
