@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sideband.infer.errors import BadInput, GateFailed
 from sideband.train.cell import fit_cell
-from sideband.train.fit import Batch, Player, Training, fit
+from sideband.train.fit import Batch, Player, Training, fit, spread_out
 from sideband.train.nets.flow import Flow, FlowSettings
 from sideband.train.optimise import clip, schedule
 from sideband.train.run import Run
@@ -90,6 +90,10 @@ def test_a_plateau_brings_the_rate_down_until_the_drops_are_used_up(new_run: New
     assert model.height.item() == pytest.approx(0.6, abs=1e-5)
     assert (progress.drops, progress.converged) == (training.drops, True)
     assert progress.step == 6 + (1 + training.drops) * training.patience
+    starts = [-curve["loss_0"] for curve in progress.history]  # of each step
+    # Steps of 0.1 up to the plateau, then from the best height on at a fifth of the rate, and so again.
+    expected = [*np.arange(8) * 0.1, 0.6, 0.62, 0.6, 0.604]
+    np.testing.assert_allclose(starts, expected, atol=1e-4)
 
 
 def test_a_fit_that_ran_out_of_steps_says_so(new_run: NewRun, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,6 +161,12 @@ def test_too_few_events_are_refused(events: int, validation: float, new_run: New
 def test_without_patience_nothing_need_be_held_out(new_run: NewRun) -> None:
     _, progress = climb([9.0], replace(STEP, steps=2, validation=0.0, patience=None), new_run())
     assert progress.step == 2
+
+
+@pytest.mark.parametrize("shape", [(), (3, 50)])
+def test_draws_that_are_spread_out_have_one_in_each_part(shape: tuple[int, ...]) -> None:
+    drawn = spread_out(50, torch.rand(shape, generator=torch.Generator().manual_seed(1)))
+    assert (torch.floor(50 * drawn) == torch.arange(50)).all()
 
 
 def test_schedules() -> None:
