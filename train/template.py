@@ -48,6 +48,7 @@ def draw(module: nn.Module, task: Task, name: str, device: torch.device, beside:
 
 def run(module: nn.Module, drawn: draws.Draws, name: str, device: torch.device) -> Template:
     """Run a template on drawn inputs, once for each of them; arguments and errors as for `draw`."""
+    module.to(device)  # a method may have made some of it beside a fit that is there already
     count = drawn.count
     masses, outputs = [], []
     for index in range(-(-count // draws.BLOCK)):

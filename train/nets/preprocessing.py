@@ -119,7 +119,7 @@ class Gaussianise(nn.Module):
         """Measure ranges and quantiles of features `[N, d]`, in physical units."""
         self.logit.fit(features)
         ordered = self.logit(features.T)[0].double().sort(dim=1).values
-        normal = torch.linspace(-self.EDGE, self.EDGE, self.KNOTS, dtype=torch.float64)
+        normal = torch.linspace(-self.EDGE, self.EDGE, self.KNOTS, dtype=torch.float64, device=features.device)
         place = torch.special.ndtr(normal) * (ordered.shape[1] - 1)
         low = place.long().clamp(max=ordered.shape[1] - 2)
         quantiles = torch.lerp(ordered[:, low], ordered[:, low + 1], (place - low).expand(len(ordered), -1))
