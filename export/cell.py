@@ -97,7 +97,7 @@ def _export(
     feeds = example(task, part, max(gates.BATCHES), beside)
     flop = part.flop_per_event(feeds)
     metadata = describe(fit, task, part, part.outputs(feeds), flop)
-    model = part.graph(feeds, cache, json.dumps([fit.method, metadata["settings"], provenance.code()]))
+    model = part.graph(feeds, cache, provenance.code())
     exact = part.exact(feeds)
     if not np.isfinite(exact).all():
         raise GateFailed(f"{path}: the fitted module itself gives values that are not finite; fit it again")

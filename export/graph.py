@@ -35,26 +35,28 @@ def from_module(
     example: Mapping[str, NDArray[np.float32]],
     outputs: Sequence[str],
     cache: Path | None = None,
-    identity: str = "",
+    code: str = "",
 ) -> onnx.ModelProto:
     """Trace a module with torch's exporter, or put its weights into the graph of an earlier one of the same shape.
 
-    Tracing takes tens of seconds. The result depends on the shape alone, and a grid exports many modules of one shape.
-    The first module with other weights is traced too, and must equal the earlier graph with its weights replaced:
-    otherwise tracing has turned weights into constants. The proof covers only the weights that differed, because
-    windows may share some weights and seeds others. Where it fails, every module is traced.
+    Tracing takes about ten seconds. The result depends on the shape alone, and a grid exports many modules of one
+    shape. Modules whose attributes differ are of two shapes, so a weight that stands in the graph can be replaced. A
+    weight that does not stand there has no effect, or tracing has turned it into a constant. Where such a weight
+    differs, the module is traced too, and must equal the earlier graph with its weights replaced; where it does not,
+    every module is traced. Whatever comes out is held against the module, as every file is.
 
     Args:
         module: takes `[N, columns]` tensors by name, gives one or several.
         example: realistic inputs, at least two events.
         outputs: the names of what it gives.
         cache: folder for graphs whose weights can be replaced; none where None.
-        identity: everything that shapes the graph: settings and code.
+        code: a digest of the code, which shapes the graph beside the module.
     """
     if cache is None:
         return _optimised(_traced(module, example, outputs))
     shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    key = repr((identity, list(outputs), list(example), shapes, torch.__version__, onnx.__version__))
+    versions = torch.__version__, onnx.__version__
+    key = repr((code, list(outputs), list(example), shapes, list(_attributes(module)), versions))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
     digests = _digests(module)
     known = _kept(path)
@@ -65,7 +67,7 @@ def from_module(
     kept, notes = known
     changed = {name for name, digest in digests.items() if notes["digests"][name] != digest}
     shared = _with_weights(kept, notes["places"], module)
-    if changed <= set(notes["proven"]):  # none at all, say: another window of the same fit
+    if changed <= {*notes["places"].values(), *notes["proven"]}:
         return _optimised(shared)
     model = _traced(module, example, outputs)
     if notes["places"] and shared.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True):
@@ -103,6 +105,14 @@ def _kept(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]] | None:
 def _digest(model: onnx.ModelProto, notes: Mapping[str, Any]) -> str:
     content = model.SerializeToString(deterministic=True) + json.dumps(notes, sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()
+
+
+def _attributes(module: nn.Module) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """What tracing sees of a module beside its weights."""
+    internal = vars(nn.Module())
+    for name, part in module.named_modules():
+        found = {key: value for key, value in vars(part).items() if key not in internal}
+        yield name, type(part).__qualname__, found
 
 
 def _digests(module: nn.Module) -> dict[str, str]:

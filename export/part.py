@@ -52,16 +52,16 @@ class Part:
         few = {name: values[:2] for name, values in feeds.items()}
         return ports.named(self.role, 1 if self.trees is not None else len(self._run(few)))
 
-    def graph(self, feeds: Feeds, cache: Path | None, identity: str) -> onnx.ModelProto:
-        """The ONNX graph; `feeds` are realistic inputs, `cache` and `identity` as in `graph.from_module`."""
+    def graph(self, feeds: Feeds, cache: Path | None, code: str) -> onnx.ModelProto:
+        """The ONNX graph; `feeds` are realistic inputs, `cache` and `code` as in `graph.from_module`."""
         trees = graph.from_trees(self.trees) if self.trees is not None else None
         if self.module is None:
             assert trees is not None
             return trees
         few = {name: values[:7] for name, values in feeds.items()}
         if trees is None:
-            return graph.from_module(self.module, few, self.outputs(feeds), cache, identity)
-        return graph.behind(graph.from_module(self.module, few, ("latent",), cache, identity), trees)
+            return graph.from_module(self.module, few, self.outputs(feeds), cache, code)
+        return graph.behind(graph.from_module(self.module, few, ("latent",), cache, code), trees)
 
     def predict(self, feeds: Feeds) -> NDArray[Any]:
         """What the fitted part gives, in float32 as far as it is a module `[N, width]`, all outputs side by side."""

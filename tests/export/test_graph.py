@@ -107,6 +107,16 @@ def test_a_cached_graph_with_other_weights_is_the_one_traced_anew(
         graph.from_module(other, EXAMPLE, ["score"], tmp_path, "another toy")
 
 
+def test_weights_that_stand_in_the_graph_are_replaced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Small(1), Small(3)
+    other.spare.copy_(one.spare)
+    graph.from_module(one, EXAMPLE, ["score"], tmp_path, "toy")
+    fresh = graph.from_module(other, EXAMPLE, ["score"])
+    monkeypatch.delattr(graph, "_traced")
+    cached = graph.from_module(other, EXAMPLE, ["score"], tmp_path, "toy")
+    assert cached.SerializeToString(deterministic=True) == fresh.SerializeToString(deterministic=True)
+
+
 def test_a_damaged_cached_graph_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = graph.from_module(Small(1), EXAMPLE, ["score"], tmp_path, "toy").SerializeToString(deterministic=True)
     (cached,) = tmp_path.glob("*.onnx")
