@@ -31,7 +31,7 @@ def changed(dataset: Dataset, config: Mapping[str, Any]) -> Dataset:
     for name in names:
         if name in (dataset.mass, *dataset.features):
             raise BadInput(f"dataset.noise: the events have a column '{name}'; rename it")
-    scalars = [name for name in dataset.features if name not in dataset.wide]
+    scalars = dataset.scalars
     slopes = np.zeros(len(scalars), np.float32)
     for name, slope in shift.items():
         if name not in scalars:

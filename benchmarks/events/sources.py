@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sideband.benchmarks.events import changes, dimuons, hdf5
+from sideband.benchmarks.events import changes, dimuons, hdf5, whole
 from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events
 from sideband.infer.damage import check_regular
@@ -30,7 +30,8 @@ def load(config: Mapping[str, Any], base: Path) -> Dataset:
     Raises:
         BadInput: a file, a column or a value is not as the section says.
     """
-    return changes.changed(_read(config, files(config, base), identity(config, base)), config)
+    found = _read(config, files(config, base), identity(config, base))
+    return changes.changed(whole.noted(found), config)
 
 
 def _read(config: Mapping[str, Any], found: Mapping[str, Path], digest: str) -> Dataset:

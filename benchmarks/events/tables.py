@@ -69,6 +69,7 @@ class Dataset:
         sha256: digest of everything above that came from files.
         wide: the shape of an event of each feature that has more than one number.
         files: where the wide features are, each file with the number of its events; `Events.rows` runs through them.
+        whole: the features that hold nothing but whole numbers, which tasks smear.
     """
 
     mass: str
@@ -81,16 +82,21 @@ class Dataset:
     sha256: str
     wide: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     files: tuple[tuple[Path, int], ...] = ()
+    whole: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> bool:
         """Whether the truth is known."""
         return self.data.label is not None
 
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """The features of one number an event, as `Events.features` has them."""
+        return tuple(name for name in self.features if name not in self.wide)
+
     def write(self, group: h5py.Group, table: Events) -> None:
         """Write events into an open group of a task: their numbers, and of wide features the rows in their files."""
-        scalars = tuple(name for name in self.features if name not in self.wide)
-        events.write(group, table.columns(self.mass, scalars), self.units)
+        events.write(group, table.columns(self.mass, self.scalars), self.units)
         for name, shape in self.wide.items():
             assert table.rows is not None
             rows.write(group, name, table.rows, shape, self.files, self.units[name])

@@ -166,9 +166,10 @@ _RANGE = "two rising numbers", _is_rising
 _TRUTH = "true or false", lambda value: isinstance(value, bool)
 _NUMBER = "a number", lambda value: isinstance(value, float)
 Checks = dict[str, tuple[str, Callable[[Any], bool]]]
-_ALWAYS: Checks = {"mass": TEXT, "features": ("a list of different names", _is_names), "seed": WHOLE}
+_NAMES = "a list of different names", _is_names
+_ALWAYS: Checks = {"mass": TEXT, "features": _NAMES, "seed": WHOLE}
 _ALWAYS |= {"dataset": TEXT, "dataset_sha256": TEXT}
-_OPTIONAL: Checks = {"injection": WHOLE, "place": TEXT}
+_OPTIONAL: Checks = {"injection": WHOLE, "place": TEXT, "smeared": _NAMES}
 _WITH_WINDOW: Checks = {"window": _RANGE, "mass_range": _RANGE, "validation": _TRUTH, "oversampling": WHOLE}
 _WITH_WINDOW |= {"data_in_window": WHOLE, "data_in_range": WHOLE}
 _WITH_SIGNAL: Checks = {"signal_in_window": WHOLE, "background_in_window": WHOLE, "significance": _NUMBER}
@@ -182,6 +183,8 @@ def _check_attributes(attributes: dict[str, Any], path: str | Path) -> None:
     check_attributes(attributes, needed, path)
     if attributes["mass"] in attributes["features"]:
         raise BadInput(f"{path}: names {attributes['mass']!r} as mass and as a feature; draw the task again")
+    if not set(attributes.get("smeared", [])) <= set(attributes["features"]):
+        raise BadInput(f"{path}: attribute 'smeared' names what is no feature; draw the task again")
     if windowed:
         (low, high), (least, most) = attributes["window"], attributes["mass_range"]
         if not least < low < high < most:

@@ -1,13 +1,15 @@
 """Bring MLflow up to date with a suite: final numbers, figures and files of every finished cell, models registered."""
 
 import sys
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.suite import Cell, Suite
 from sideband.benchmarks.report import records
-from sideband.benchmarks.report.results import numbers_of_cell
+from sideband.benchmarks.report.results import numbers_of_cells
 from sideband.benchmarks.tracking.journal import JOURNAL, Record
 from sideband.benchmarks.tracking.store import client, migrate, push, reason, register, tracking_uri
 from sideband.infer.errors import BadInput
@@ -33,8 +35,9 @@ def record(folder: Path, runs: Path) -> int:
         raise BadInput(f"{folder}: holds no suite.json; give the folder of a suite that has run, as in runs/quick")
     suite = suites.load(folder / "suite.json")
     cells = [cell for cell in suite.cells(shared=True) if _finished(folder, cell)]
+    values = _values(folder, suite)
     for cell in cells:
-        _note(folder, cell, suite)
+        _note(folder, cell, suite, values[cell])
     uri = tracking_uri(runs)
     left = len(cells)
     try:
@@ -59,12 +62,20 @@ def _finished(folder: Path, cell: Cell) -> bool:
     return (folder / cell.folder / last).exists() and (folder / cell.folder / JOURNAL).exists()
 
 
-def _note(folder: Path, cell: Cell, suite: Suite) -> None:
-    """Put what the later stages found into the cell's journal."""
+def _values(folder: Path, suite: Suite) -> Mapping[Cell, dict[str, float]]:
+    """The numbers of every cell by metric, those that take several cells too, where there is one."""
+    values: dict[Cell, dict[str, float]] = defaultdict(dict)
+    for row in numbers_of_cells(suite, folder):
+        if row["value"] == row["value"]:
+            values[Cell(row["window"], row["injection"], row["seed"], row["method"])][row["metric"]] = row["value"]
+    return values
+
+
+def _note(folder: Path, cell: Cell, suite: Suite, values: Mapping[str, float]) -> None:
+    """Put what the later stages found into the cell's journal: its numbers, timings, records, figures and graphs."""
     place = folder / cell.folder
     journal = Record.of(place)
-    numbers = numbers_of_cell(place, suite.problem)
-    journal.metrics({row["metric"]: row["value"] for row in numbers if row["value"] == row["value"]})
+    journal.metrics(values)
     timings = [row for path in sorted(place.glob("timing_*.json")) for row in records.read(path)]
     best: dict[str, float] = {}
     for row in timings:

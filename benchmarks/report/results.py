@@ -91,13 +91,11 @@ def gather(suite: Suite, folder: Path) -> Results:
     Raises:
         BadInput: a record is truncated, or not as a step has written it.
     """
-    numbers: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     missing = []
     for cell in suite.cells(shared=True):
         here = {"suite": suite.name, **vars(cell)}
         place = folder / cell.folder
-        numbers += [here | found for found in numbers_of_cell(place, suite.problem)]
         _load(place / "export.json")  # so that whoever makes a table of it need not check it again
         evaluation = _load(place / "evaluation.json", suite.problem)
         if evaluation is not None:
@@ -105,8 +103,7 @@ def gather(suite: Suite, folder: Path) -> Results:
                 curves.append(here | {"background_efficiency": efficiency, "sic": value})
         elif not catalogue.get(cell.method).shared:
             missing.append(cell)
-    numbers += list(suite.problem.across(suite, numbers))
-    numbers += _controls(suite, folder)
+    numbers = [*numbers_of_cells(suite, folder), *_controls(suite, folder)]
     timings = [found for cell in suite.timed() for found in _rows(folder, cell, "timing")]
     comparisons = [found for cell in suite.timed() for found in _rows(folder, cell, "compare")]
     columns = ["suite", "window", "injection", "seed", "method"]
@@ -121,6 +118,16 @@ def gather(suite: Suite, folder: Path) -> Results:
         pd.DataFrame(tasks, columns=None if tasks else columns[1:4]),
         missing,
     )
+
+
+def numbers_of_cells(suite: Suite, folder: Path) -> list[dict[str, Any]]:
+    """What all cells of a suite have measured, alone and together, one row a metric with its place in the grid."""
+    numbers = [
+        {"suite": suite.name, **vars(cell), **found}
+        for cell in suite.cells(shared=True)
+        for found in numbers_of_cell(folder / cell.folder, suite.problem)
+    ]
+    return [*numbers, *suite.problem.across(suite, numbers)]
 
 
 def numbers_of_cell(folder: Path, problem: Problem) -> list[dict[str, Any]]:

@@ -116,15 +116,39 @@ def test_a_template_that_is_wrong_everywhere_raises_no_alarm() -> None:
     assert significance(1.2e6, 1e6, 100.0, delta) == pytest.approx(1, abs=0.1)
 
 
-def test_the_systematic_error_is_the_mean_relative_excess() -> None:
-    random, windows = np.random.default_rng(7), 400
-    counts = [(random.poisson(130), random.poisson(400) / 4, 5.0) for _ in range(windows)]
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, -1)])
+def test_the_systematic_error_counts_too_much_and_too_little(signs: tuple[int, int]) -> None:
+    """And the statistics of what it was measured from, which no method is blamed less for."""
+    random, windows, bias = np.random.default_rng(7), 400, 0.3
+    biases = np.resize(signs, windows) * bias
+    counts = [(random.poisson(1000 * (1 + each)), random.poisson(4000) / 4, 1000 / math.sqrt(4000)) for each in biases]
     delta, error = systematic(counts)
-    assert error == pytest.approx(math.sqrt(1 / 100 + 0.05**2) / math.sqrt(windows), rel=0.02)
-    assert delta == pytest.approx(0.3, abs=5 * error)
+    assert error == pytest.approx(math.sqrt(1 / 1000 + 1 / 4000) / math.sqrt(windows), rel=0.02)
+    assert delta == pytest.approx(math.sqrt(bias**2 + 1 / 1000 + 1 / 4000), abs=5 * error)
+
+
+def test_the_systematic_error_of_one_window_and_of_none() -> None:
     assert systematic([(130, 100, 5)]) == pytest.approx(relative(130, 100, 5))
+    assert systematic([(70, 100, 5)]) == pytest.approx((0.3, relative(70, 100, 5)[1]))
     assert all(map(math.isnan, systematic([])))
     assert all(map(math.isnan, systematic([(3, 0, 0)])))
+
+
+def test_templates_that_err_in_either_direction_raise_few_alarms() -> None:
+    """Each window has a bias of its own, of 20 % and either sign: in a mean, those of 16 windows would cancel."""
+    random, trials, windows, expected = np.random.default_rng(8), 1000, 16, 150.0
+    biases = random.normal(0, 0.2, (trials, windows + 1))
+    observed = random.poisson(expected * (1 + biases))
+    template = random.poisson(4 * expected, (trials, windows + 1)) / 4
+    errors = np.sqrt(template) / 2
+    alarms: dict[str, list[bool]] = {"alone": [], "mean": [], "whole": []}
+    for counts in zip(observed, template, errors, strict=True):
+        (region, *validated) = zip(*counts, strict=True)
+        mean = np.mean([relative(*each)[0] for each in validated])
+        for name, delta in (("alone", 0.0), ("mean", mean), ("whole", systematic(validated)[0])):
+            alarms[name].append(significance(*region, delta) > 2)
+    assert np.mean(alarms["alone"]) > np.mean(alarms["mean"]) > 0.1
+    assert np.mean(alarms["whole"]) < 0.0228 + 5 * math.sqrt(0.0228 / trials)
 
 
 def test_probabilities_are_one_sided() -> None:

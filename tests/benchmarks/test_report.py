@@ -140,14 +140,15 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     (first, second) = excess.regions(results).rows
     assert first[:7] == ["3300-3700", "as they are", "CATHODE", "0.01", "12.0", "10.0 ± 2.00", "1.50"]
     z = significance(12, 10, 2, 0.2)  # in the validation window there are 20 % too many as well
-    assert first[7:] == [f"{z:.3f}", f"{probability(z):.2g}", "statistical, δ_sys = +0.200"]
-    assert second[-1] == "statistical, δ_sys = +1.000"
+    assert first[7:] == [f"{z:.3f}", f"{probability(z):.2g}", "statistical, δ_sys = 0.200"]
+    assert second[-1] == "statistical, δ_sys = 1.000"
     error = (1 / 10 + (2 / 10) ** 2) ** 0.5
     assert excess.validation(results).rows[0] == [
         "as they are",
         "CATHODE",
         "0.01",
-        f"+0.200 ± {error:.3f}",
+        f"0.200 ± {error:.3f}",
+        "1.50",
         "1.50",
         "1",
     ]

@@ -150,7 +150,7 @@ def test_validation_windows_give_the_error_of_the_signal_region() -> None:
     """Of the same injection and method, over all windows and draws; without them errors are statistical and say so."""
     rows = [
         *counted(150, 100, 5, window="2.8-3.2"),
-        *counted(110, 100, 5, window="3.8-4.2", seed="s2"),
+        *counted(90, 100, 5, window="3.8-4.2", seed="s2"),
         *counted(140, 100, 5),
         *counted(140, 100, 5, injection="n0"),
         *counted(140, 100, 5, method="feta"),
@@ -158,16 +158,20 @@ def test_validation_windows_give_the_error_of_the_signal_region() -> None:
     found = results(rows, **VALIDATED)
     (delta,) = found.metric("systematic_0.01").to_dict("records")
     assert (delta["method"], delta["injection"], delta["window"]) == ("cathode", "n750", "3.3-3.7")
-    assert delta["value"] == pytest.approx(0.3)
+    found_there = ((0.5**2 + 0.1**2) / 2) ** 0.5  # half too many in one window, a tenth too few in the other
+    assert delta["value"] == pytest.approx(found_there)
     (z,) = found.metric("significance_0.01")["value"]
-    assert z == pytest.approx(significance(140, 100, 5, 0.3))
+    assert z == pytest.approx(significance(140, 100, 5, found_there))
     assert z < 0.5 * significance(140, 100, 5)
     table = {(row[1], row[2]): row[-1] for row in excess.regions(found).rows}
     assert table == {
-        ("750", "CATHODE"): "statistical, δ_sys = +0.300",
+        ("750", "CATHODE"): "statistical, δ_sys = 0.361",
         ("750", "FETA"): excess.STATISTICAL,
         ("0", "CATHODE"): excess.STATISTICAL,
     }
+    (validated,) = excess.validation(found).rows
+    ends = [significance(count, 100, 5) for count in (90, 150)]
+    assert [float(z) for z in validated[4:6]] == pytest.approx(ends, rel=0.01)
     section = excess.section(found)
     assert section is not None
     assert [part.caption.split()[0] for part in section[2]] == ["Excess", "Validation", "Signal"]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sideband.benchmarks.events import whole
 from sideband.benchmarks.events.tables import Dataset, Events, join
 from sideband.benchmarks.events.task import LEAST_EVENTS, Range
 from sideband.infer import events
@@ -47,7 +48,8 @@ class Recipe:
 def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     """Draw a task and write it to `out`.
 
-    Only `reference/` is cut to the window; `test/` keeps the whole mass range, so that sculpting can be measured.
+    Only `reference/` is cut to the window; `test/` keeps the whole mass range, so that sculpting can be measured. The
+    whole numbers of all groups are smeared.
 
     Raises:
         BadInput: the window or a sideband is nearly empty, there are fewer signal events than the injection, events
@@ -58,6 +60,7 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
         raise BadInput(f"window {list(recipe.window)} does not lie inside the mass range {list(recipe.mass_range)}")
     if recipe.injection is None:  # nothing may use the labels, even if there are some
         dataset = replace(dataset, data=replace(dataset.data, label=None), background=None)
+    dataset = whole.smeared(dataset, recipe.seed)
     pools = _pools(dataset)
     pools["data"], left = _chosen(pools["data"], recipe)
     if dataset.data.label is not None:  # the idealised detector is to have as much background as templates have
@@ -76,6 +79,23 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     repeated = np.repeat(data.mass[inside], recipe.oversampling)
     target_mass = repeated[generator(recipe.seed, "target mass", 0).permutation(len(repeated))]
 
+    with events.new_file(out) as file:
+        file.attrs.update(_attributes(dataset, recipe) | _counts(data, inside, recipe))
+        dataset.write(file.create_group("data"), data)
+        file.create_dataset("target", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]
+        if dataset.simulation is not None:
+            kept = events.in_window(dataset.simulation.mass, recipe.mass_range)
+            dataset.write(file.create_group("simulation"), dataset.simulation[kept])
+        if data.label is not None:
+            file.create_group("truth").create_dataset("label", data=data.label)
+            for name, cut in (("reference", recipe.window), ("test", recipe.mass_range)):
+                table = pools[name][events.in_window(pools[name].mass, cut)]
+                dataset.write(file.create_group(name), table)
+                file[name].create_dataset("label", data=table.label)
+
+
+def _attributes(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """What the task is and where it comes from."""
     attributes = {
         "kind": "task",
         "mass": dataset.mass,
@@ -88,21 +108,8 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
         "dataset": dataset.description,
         "dataset_sha256": dataset.sha256,
         "target_source": "the signal-region data's masses, each as often as the oversampling says",
-        **_counts(data, inside, recipe),
     }
-    with events.new_file(out) as file:
-        file.attrs.update(attributes)
-        dataset.write(file.create_group("data"), data)
-        file.create_dataset("target", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]
-        if dataset.simulation is not None:
-            kept = events.in_window(dataset.simulation.mass, recipe.mass_range)
-            dataset.write(file.create_group("simulation"), dataset.simulation[kept])
-        if data.label is not None:
-            file.create_group("truth").create_dataset("label", data=data.label)
-            for name, cut in (("reference", recipe.window), ("test", recipe.mass_range)):
-                table = pools[name][events.in_window(pools[name].mass, cut)]
-                dataset.write(file.create_group(name), table)
-                file[name].create_dataset("label", data=table.label)
+    return attributes | ({"smeared": list(dataset.whole)} if dataset.whole else {})
 
 
 def _pools(dataset: Dataset) -> dict[str, Events]:

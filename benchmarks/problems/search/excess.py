@@ -32,9 +32,9 @@ def section(results: Results) -> Section | None:
     if suites.validation(results.suite):
         text += (
             "Validation windows lie beside the signal region in the same data and hold hardly any signal, so what a "
-            "template misses there is its own fault. Its mean relative excess there is δ_sys, by method, cut and "
-            "injection. The error of an expectation b from a template with n events above the cut is "
-            "b √(1/n + δ_sys²)."
+            "template misses there is its own fault. The root mean square of its relative excess there, too many or "
+            "too few, is δ_sys, by method, cut and injection. The error of an expectation b from a template with n "
+            "events above the cut is b √(1/n + δ_sys²)."
         )
     else:
         text += (
@@ -54,11 +54,12 @@ def validation(results: Results) -> Table:
         cells = found[found["window"].isin(windows)]
         if len(cells):
             delta, error = metric.systematic(zip(cells["observed"], cells["expected"], cells["error"], strict=True))
-            worst = number(cells["excess"].max())
-            rows.append([labels.count(results.suite, place), name, cut, f"{delta:+.3f} ± {error:.3f}", worst])
-            rows[-1].append(str(len(cells)))
-    head = [labels.INJECTED, "method", "template efficiency", "δ_sys ± statistical", "largest Z, statistical", "cells"]
-    return Table(f"Validation windows {', '.join(windows)}: mean relative excess of the data.", head, rows)
+            ends = [number(cells["excess"].agg(end)) for end in ("min", "max")]
+            row = [labels.count(results.suite, place), name, cut, f"{delta:.3f} ± {error:.3f}"]
+            rows.append([*row, *ends, str(len(cells))])
+    head = [labels.INJECTED, "method", "template efficiency", "δ_sys ± statistical", "smallest Z, statistical"]
+    caption = f"Validation windows {', '.join(windows)}: root mean square relative excess of the data."
+    return Table(caption, [*head, "largest Z, statistical", "cells"], rows)
 
 
 def regions(results: Results) -> Table:
@@ -86,7 +87,7 @@ def _summary(cells: pd.DataFrame, seeds: dict[str, int]) -> list[str]:
         counts[1] += f" ± {number(float(of_seed['error'].iloc[0]))}"
     measured = of_seed["systematic"].dropna()
     z = of_seed["significance" if len(measured) else "excess"]
-    errors = f"statistical, δ_sys = {measured.iloc[0]:+.3f}" if len(measured) else STATISTICAL
+    errors = f"statistical, δ_sys = {measured.iloc[0]:.3f}" if len(measured) else STATISTICAL
     probability = f"{metric.probability(float(z.median())):.2g}" if z.notna().any() else "n/a"
     return [*counts, labels.spread(of_seed["excess"].tolist()), labels.spread(z.tolist()), probability, errors]
 

@@ -35,10 +35,10 @@ def across(suite: "Suite", rows: Sequence[Row]) -> Iterator[Row]:
         found = validated.get((cell["injection"], cell["method"], cut), [])
         delta, error = excess.systematic(found)
         if delta == delta:
-            note = f"mean relative excess of {len(found)} cells in validation windows"
+            note = f"root mean square relative excess of {len(found)} cells in validation windows"
             yield cell | row(f"systematic_{cut}", delta, error, note)
             z = excess.significance(*counts, delta)
-            yield cell | row(f"significance_{cut}", z, note=f"with a systematic error of {abs(delta):.3g}")
+            yield cell | row(f"significance_{cut}", z, note=f"with a systematic error of {delta:.3g}")
 
 
 def _counts(rows: Sequence[Row]) -> Iterator[tuple[Row, str, Counts]]:
