@@ -6,6 +6,9 @@ from pathlib import Path
 from sideband.infer.arguments import Parser, folder, number, whole
 from sideband.infer.errors import guarded
 
+# What the commands import; the grid starts their steps in processes that have it.
+HEAVY = ("sideband.export.cell", "sideband.export.compare", "onnxscript.optimizer", "sklearn.ensemble")
+
 
 def main() -> int:
     """Parse the command line and run one command."""

@@ -7,6 +7,9 @@ from pathlib import Path
 from sideband.infer.arguments import Parser, folder, whole
 from sideband.infer.errors import BadInput, guarded
 
+# What the commands import; the grid starts their steps in processes that have it.
+HEAVY = ("sideband.train.cell", "sklearn.ensemble")
+
 
 def main() -> int:
     """Parse the command line and run one command."""

@@ -14,6 +14,7 @@ from sideband.benchmarks.grid.owner import sign, sole_owner
 from sideband.benchmarks.grid.processes import nothing_left, parent_of_steps
 from sideband.benchmarks.grid.progress import BY_SIGNAL, Watch
 from sideband.benchmarks.grid.suite import Suite
+from sideband.benchmarks.grid.warm import kept_warm
 from sideband.infer.errors import BadInput
 from sideband.infer.provenance import cores
 
@@ -104,9 +105,10 @@ def _snakemake(
     """Run Snakemake in a folder that is owned, with progress; say on one line each what has failed."""
     watch = Watch(the_suite["budget"], number)
     with (
+        kept_warm() as warm,
         open(folder / "snakemake.log", "a") as log,
         subprocess.Popen(
-            _command(the_suite, folder, stage, number, seeds),
+            _command(the_suite, folder, stage, number, seeds, warm),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -132,7 +134,9 @@ def _snakemake(
     return snakemake.returncode == 0
 
 
-def _command(the_suite: Suite, folder: Path, stage: str | None, number: int, seeds: Sequence[int] = ()) -> list[str]:
+def _command(
+    the_suite: Suite, folder: Path, stage: str | None, number: int, seeds: Sequence[int], warm: Path
+) -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
     # Our own lock stands in for Snakemake's, which outlives its owner.
     command += ["--nolock", "--rerun-incomplete", "--keep-going", "--scheduler", "greedy", "--nocolor"]
@@ -141,8 +145,7 @@ def _command(the_suite: Suite, folder: Path, stage: str | None, number: int, see
     command += ["--rerun-triggers", "mtime", "params", "input", "--cores", str(number)]
     if the_suite["device"] == "cuda":
         command += ["--resources", "gpu=1"]
-    if seeds:
-        command += ["--config", f"seeds={','.join(map(str, seeds))}"]
+    command += ["--config", f"warm={warm}", *([f"seeds={','.join(map(str, seeds))}"] if seeds else [])]
     if stage is not None:
         command += ["--allowed-rules", *steps.rules(the_suite, stage), "--", stage]
     return command

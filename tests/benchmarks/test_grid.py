@@ -12,6 +12,7 @@ import yaml
 from sideband.benchmarks.grid import owner, steps
 from sideband.benchmarks.grid import run as grid
 from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.warm import PACKAGES
 from sideband.infer import process
 from sideband.infer.errors import BadInput
 from tests.benchmarks.plain import written
@@ -156,7 +157,8 @@ def test_a_signal_ends_all_processes_and_then_the_run(tmp_path: Path) -> None:
     run = subprocess.Popen([*line, "--runs", tmp_path], stderr=subprocess.PIPE, text=True, cwd=ROOT)
     with run:
         parent = psutil.Process(run.pid)
-        while len(found := parent.children(recursive=True)) < 4:  # Snakemake, a shell, and what that and another run
+        # Snakemake, a shell, what that and another run, and the warm processes.
+        while len(found := parent.children(recursive=True)) < 4 + len(PACKAGES):
             assert run.poll() is None
             time.sleep(0.05)
         run.send_signal(signal.SIGTERM)

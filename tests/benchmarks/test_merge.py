@@ -60,6 +60,6 @@ def test_unlike_is_not_merged(labelled_run: Run, tmp_path: Path) -> None:
 
 def test_a_piece_has_some_of_the_seeds(tmp_path: Path) -> None:
     suite = suites.load(written(tmp_path / "mine.yaml"))
-    assert run._command(suite, tmp_path, None, 2, (1, 2))[-2:] == ["--config", "seeds=1,2"]
+    assert run._command(suite, tmp_path, None, 2, (1, 2), tmp_path)[-1] == "seeds=1,2"
     with pytest.raises(BadInput, match="--seeds 3: not in suite mine; there are: 1, 2"):
         run.run(str(tmp_path / "mine.yaml"), tmp_path, seeds=(2, 3))
