@@ -93,6 +93,9 @@ class Steps:
                 os.dup2(nothing.fileno(), 0)
             for stream, place in zip(streams, (1, 2), strict=True):
                 os.dup2(stream, place)
+            # The objects of before may think that they can seek.
+            sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (as Python opens them)
+            sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
             os.chdir(folder)
         for stream in streams:
             os.close(stream)
