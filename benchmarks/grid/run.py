@@ -135,7 +135,7 @@ def _snakemake(
 
 
 def _command(
-    the_suite: Suite, folder: Path, stage: str | None, number: int, seeds: Sequence[int], warm: Path
+    the_suite: Suite, folder: Path, stage: str | None, number: int, seeds: Sequence[int], warm: Path | None
 ) -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
     # Our own lock stands in for Snakemake's, which outlives its owner.
@@ -145,7 +145,9 @@ def _command(
     command += ["--rerun-triggers", "mtime", "params", "input", "--cores", str(number)]
     if the_suite["device"] == "cuda":
         command += ["--resources", "gpu=1"]
-    command += ["--config", f"warm={warm}", *([f"seeds={','.join(map(str, seeds))}"] if seeds else [])]
+    configured = [f"warm={warm}"] if warm else []
+    configured += [f"seeds={','.join(map(str, seeds))}"] if seeds else []
+    command += ["--config", *configured] if configured else []
     if stage is not None:
         command += ["--allowed-rules", *steps.rules(the_suite, stage), "--", stage]
     return command

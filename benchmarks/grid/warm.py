@@ -26,12 +26,15 @@ WAITING = 64  # requests, while the libraries are imported
 
 
 @contextmanager
-def kept_warm() -> Iterator[Path]:
+def kept_warm() -> Iterator[Path | None]:
     """Keep a warm process a package while the block runs; each ends with this process, however this one ends.
 
     Yields:
-        A folder with a socket for each package, by its name.
+        A folder with a socket for each package, by its name. None but on Linux: elsewhere libraries do not bear a fork.
     """
+    if sys.platform != "linux":
+        yield None
+        return
     with tempfile.TemporaryDirectory(prefix="sideband-") as place, ExitStack() as living:
         for package in PACKAGES:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:

@@ -14,10 +14,13 @@ import pytest
 from sideband.benchmarks.grid import ask
 from sideband.benchmarks.grid.warm import PACKAGES, kept_warm
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there are no warm processes elsewhere")
+
 
 @pytest.fixture(scope="module")
 def warm() -> Iterator[Path]:
     with kept_warm() as folder:
+        assert folder is not None
         yield folder
 
 
@@ -75,6 +78,7 @@ def test_a_step_ends_with_the_one_who_asked_and_the_other_way_round(warm: Path, 
 
 def test_nothing_is_left_behind() -> None:
     with kept_warm() as folder:
+        assert folder is not None
         servers = psutil.Process().children()[-len(PACKAGES) :]
         assert sorted(path.name for path in folder.iterdir()) == sorted(PACKAGES)
     assert not folder.exists()
