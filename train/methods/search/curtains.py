@@ -34,7 +34,7 @@ class Settings:
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(couplings=4, hidden=32, bins=4))  # authors' code
     blur: Positive = 0.01  # of the transport, in deviations of the features: authors' code
     scaling: Annotated[float, Range(0.1, 0.95)] = 0.7  # from one blur to the next: authors' code
-    mass_weight: Positive = 1.0  # of half the mass range against a deviation of a feature: ours
+    mass_weight: Positive = 4.0  # of half the mass range against a deviation of a feature: ours
     # Ours, up to convergence. The authors' code takes batches of 100 at a rate of 1e-4 that falls along a cosine.
     training: Training = field(default_factory=lambda: Training(batch=512, learning_rate=2e-3, interval=100, ema=0.99))
 
