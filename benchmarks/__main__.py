@@ -18,7 +18,7 @@ MOST_SHOWERS = 10**6  # in memory, in 2 kB each
 CLOSURE_EVENTS = whole(100, 10**7)  # as in a suite
 EFFICIENCY = number(0.0, math.nextafter(1.0, 0.0))
 # What the commands import; the grid starts their steps in processes that have it.
-HEAVY = ("sideband.benchmarks.commands", "sklearn.ensemble", "scipy.stats")
+HEAVY = ("sklearn.ensemble", "scipy.stats")
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from .errors import guarded
 
 if TYPE_CHECKING:
     from .model import Model
+
 # What the commands import; the grid starts their steps in processes that have it.
 HEAVY = ("sideband.infer.model", "sideband.infer.score", "sideband.infer.template", "sideband.infer.throughput")
 

@@ -85,6 +85,9 @@ class Steps:
         """Fork for a request: its arguments in the fork, None here."""
         asking, _ = self._listener.accept()
         request, streams, _, _ = socket.recv_fds(asking, ask.LONGEST, 2)
+        if not request:  # whoever asked was killed before it could say for what
+            asking.close()
+            return None
         folder, *arguments = json.loads(request)
         _import_all(self._package)
         if number := os.fork():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -74,6 +75,14 @@ def test_a_step_ends_with_the_one_who_asked_and_the_other_way_round(warm: Path, 
         assert step.returncode == (-signal.SIGKILL if end == "asking" else 128 + signal.SIGKILL)
         while server.children():
             time.sleep(0.02)
+
+
+def test_one_who_asks_for_nothing_stops_nobody(warm: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.connect(str(warm / "benchmarks"))
+    step = asking(warm, "--help")
+    step.communicate()
+    assert step.returncode == 0
 
 
 def test_nothing_is_left_behind() -> None:
