@@ -30,7 +30,8 @@ def kept_warm() -> Iterator[Path | None]:
     """Keep a warm process a package while the block runs; each ends with this process, however this one ends.
 
     Yields:
-        A folder with a socket for each package, by its name. None but on Linux: elsewhere libraries do not bear a fork.
+        A folder with a socket for each package, by its name. None outside Linux, where a fork of a process with these
+        libraries may crash.
     """
     if sys.platform != "linux":
         yield None
@@ -99,7 +100,7 @@ class Steps:
                 os.dup2(nothing.fileno(), 0)
             for stream, place in zip(streams, (1, 2), strict=True):
                 os.dup2(stream, place)
-            # The objects of before may think that they can seek.
+            # The old streams may have been files, which can seek; these may be pipes.
             sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (as Python opens them)
             sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
             os.chdir(folder)
