@@ -36,6 +36,7 @@ def main() -> int:
     run.add_argument("--fresh", action="store_true", help="take the folder of another suite; what fits this one stays")
 
     run.add_argument("--seeds", type=whole(0, LARGEST_SEED), nargs="+", default=(), help="these seeds alone: a piece")
+    run.add_argument("--methods", nargs="+", default=(), help="these methods alone, and the fits that they stand on")
 
     merge = commands.add_parser("merge", help="put pieces of one suite, run in several folders, into one folder")
     merge.add_argument("pieces", type=Path, nargs="+", help="folders of the suite, as other/field")

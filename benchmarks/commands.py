@@ -10,9 +10,11 @@ from sideband.infer.errors import BadInput
 def run(arguments: argparse.Namespace) -> int:
     """Run a suite, or what is missing of it, and print its results."""
     from sideband.benchmarks.grid import run as grid
+    from sideband.benchmarks.grid.piece import Piece
 
-    given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh, arguments.seeds)
-    suite, good = grid.run(arguments.suite, arguments.runs, *given)
+    given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh)
+    piece = Piece(arguments.seeds, arguments.methods)
+    suite, good = grid.run(arguments.suite, arguments.runs, *given, piece)
     if good and arguments.stage in (None, "benchmark"):
         _print_summary(arguments.runs / suite.name)
     return 0 if good else 1

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +10,7 @@ from sideband.benchmarks.grid import steps
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.folder import changed, clear
 from sideband.benchmarks.grid.owner import sign, sole_owner
+from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.grid.processes import nothing_left, parent_of_steps
 from sideband.benchmarks.grid.progress import BY_SIGNAL, Watch
 from sideband.benchmarks.grid.suite import Suite
@@ -18,6 +18,7 @@ from sideband.benchmarks.grid.warm import kept_warm
 from sideband.infer.errors import BadInput
 from sideband.infer.provenance import cores
 
+WHOLE = Piece()
 SNAKEFILE = Path(__file__).with_name("Snakefile")
 
 
@@ -29,7 +30,7 @@ def run(
     device: str | None = None,
     sample: Path | None = None,
     fresh: bool = False,
-    seeds: Sequence[int] = (),
+    piece: Piece = WHOLE,
 ) -> tuple[Suite, bool]:
     """Bring a suite, or one stage of it, up to date.
 
@@ -43,7 +44,7 @@ def run(
         device: "cpu" or "cuda", in place of the suite's own.
         sample: a folder of generated events, in place of the embedded ones.
         fresh: take the folder for this suite, whatever it belonged to; what is not in its grid is removed.
-        seeds: a piece of the grid: these of the suite's seeds alone; all of them where empty.
+        piece: the part of the grid to run.
 
     Returns:
         The suite, and whether all of it that was asked for is there now.
@@ -54,7 +55,7 @@ def run(
         process.Interrupted: a signal has ended it; a note says how many steps were at work.
     """
     the_suite = suites.load(suite, device, sample)
-    _check_seeds(the_suite, seeds)
+    piece.check(the_suite)
     folder = runs / the_suite.name
     keys = changed(the_suite, folder, fresh)
     if stage in (None, "train"):
@@ -70,18 +71,11 @@ def run(
         the_suite.save(folder / "suite.json")
         if stage in (None, "train"):
             _call("benchmarks", "migrate", "--runs", str(runs))
-        good = _snakemake(the_suite, folder, stage, number or cores(), owner, seeds)
+        good = _snakemake(the_suite, folder, stage, number or cores(), owner, piece)
         if stage in (None, "benchmark"):
             command = [sys.executable, "-m", "sideband.benchmarks", "record", str(folder), "--runs", str(runs)]
             good = subprocess.run(command, check=False).returncode == 0 and good
     return the_suite, good
-
-
-def _check_seeds(the_suite: Suite, seeds: Sequence[int]) -> None:
-    known = sorted({seed for injection in the_suite.injections() for seed in the_suite.seeds(injection).values()})
-    for seed in seeds:
-        if seed not in known:
-            raise BadInput(f"--seeds {seed}: not in suite {the_suite.name}; there are: {', '.join(map(str, known))}")
 
 
 def _check_settings(the_suite: Suite) -> None:
@@ -99,16 +93,14 @@ def _call(package: str, *arguments: str) -> None:
         raise BadInput(lines[-1].removeprefix("error: "))
 
 
-def _snakemake(
-    the_suite: Suite, folder: Path, stage: str | None, number: int, owner: IO[str], seeds: Sequence[int] = ()
-) -> bool:
+def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int, owner: IO[str], piece: Piece) -> bool:
     """Run Snakemake in a folder that is owned, with progress; say on one line each what has failed."""
     watch = Watch(the_suite["budget"], number)
     with (
         kept_warm() as warm,
         open(folder / "snakemake.log", "a") as log,
         subprocess.Popen(
-            _command(the_suite, folder, stage, number, seeds, warm),
+            _command(the_suite, folder, stage, number, piece, warm),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -135,7 +127,7 @@ def _snakemake(
 
 
 def _command(
-    the_suite: Suite, folder: Path, stage: str | None, number: int, seeds: Sequence[int], warm: Path | None
+    the_suite: Suite, folder: Path, stage: str | None, number: int, piece: Piece, warm: Path | None
 ) -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
     # Our own lock stands in for Snakemake's, which outlives its owner.
@@ -145,8 +137,7 @@ def _command(
     command += ["--rerun-triggers", "mtime", "params", "input", "--cores", str(number)]
     if the_suite["device"] == "cuda":
         command += ["--resources", "gpu=1"]
-    configured = [f"warm={warm}"] if warm else []
-    configured += [f"seeds={','.join(map(str, seeds))}"] if seeds else []
+    configured = [*([f"warm={warm}"] if warm else []), *piece.words()]
     command += ["--config", *configured] if configured else []
     if stage is not None:
         command += ["--allowed-rules", *steps.rules(the_suite, stage), "--", stage]

@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sideband.benchmarks.grid import merge, run
 from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.report.results import gather
 from sideband.infer.errors import BadInput
 from tests.benchmarks.conftest import Run
@@ -58,8 +60,22 @@ def test_unlike_is_not_merged(labelled_run: Run, tmp_path: Path) -> None:
         merge.merge([other], one)
 
 
-def test_a_piece_has_some_of_the_seeds(tmp_path: Path) -> None:
-    suite = suites.load(written(tmp_path / "mine.yaml"))
-    assert run._command(suite, tmp_path, None, 2, (1, 2), tmp_path)[-1] == "seeds=1,2"
+def test_a_piece_has_some_of_the_seeds_and_methods(tmp_path: Path) -> None:
+    methods: dict[str, Any] = {"cathode": {}, "sigma": {}, "refined": {"of": "sigma"}, "cwola": {}}
+    suite = suites.load(written(tmp_path / "mine.yaml", methods=methods))
+    piece = Piece([2], ["refined"])
+    words = run._command(suite, tmp_path, None, 2, piece, tmp_path)[-2:]
+    assert words == ["seeds=2", "methods=refined"]
+    assert Piece.read(dict(word.split("=") for word in words)) == piece
+    cells = piece.of(suite)
+    assert {each.seed for each in cells} == {"s2"}
+    assert {each.method for each in cells} == {"matching", "sigma", "refined"}
+    assert Piece().of(suite) == list(suite.cells(shared=True))
+
+
+def test_a_piece_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    mine = str(written(tmp_path / "mine.yaml"))
     with pytest.raises(BadInput, match="--seeds 3: not in suite mine; there are: 1, 2"):
-        run.run(str(tmp_path / "mine.yaml"), tmp_path, seeds=(2, 3))
+        run.run(mine, tmp_path, piece=Piece([2, 3]))
+    with pytest.raises(BadInput, match="--methods sigma: not in suite mine; there are: cathode, "):
+        run.run(mine, tmp_path, piece=Piece(methods=["sigma"]))
