@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sideband.benchmarks.events.tables import Events
 from sideband.train.fit import Batch, Player, Training, fit
-from sideband.train.nets.flow import Flow
+from sideband.train.nets.flow import ConditionalDensity, Flow
 from sideband.train.nets.marginals import Marginals
 from sideband.train.nets.preprocessing import LogitStandardise, MassScale
 from sideband.train.run import Run
@@ -61,6 +61,13 @@ def prepared(
     model.preprocess.fit(torch.from_numpy(table.features))
     model.mass.fit(*mass_range)
     return preprocessed(model, table, device)
+
+
+@torch.no_grad()
+def noise_of(density: ConditionalDensity, x: Tensor, mass: Tensor, rows: int = ROWS) -> Tensor:
+    """The noise `[N, d]` of a density's preprocessed features `[N, d]` at scaled masses `[N, 1]`, in bounded memory."""
+    parts = zip(torch.split(x, rows), torch.split(mass, rows), strict=True)
+    return torch.cat([density.flow.latent(part.T[None], at.T[None])[0][0].T for part, at in parts]).contiguous()
 
 
 def log_density(flow: Flow, x: Tensor, condition: Tensor, rows: int = ROWS) -> Tensor:

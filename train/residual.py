@@ -9,9 +9,8 @@ from torch.nn import functional
 
 from sideband.benchmarks.events.tables import Events
 from sideband.benchmarks.events.task import Range
-from sideband.train.likelihood import ROWS, log_density, preprocessed
-from sideband.train.nets.flow import ConditionalDensity
-from sideband.train.nets.signal import log_normal
+from sideband.train.likelihood import log_density, noise_of, preprocessed
+from sideband.train.nets.flow import ConditionalDensity, log_normal
 
 MASS_BINS = 49  # of the histogram for p(m): R-ANODE's code
 
@@ -59,18 +58,11 @@ def window_of(
     own = np.clip(np.digitize(position, bins) - 1, 0, MASS_BINS - 1)
     log_mass = torch.from_numpy(np.log(counts[own]).astype(np.float32)).to(device)
     if in_noise:
-        x = _noise(background, x, mass)
+        x = noise_of(background, x, mass)
         log_background = log_normal(x.T)
     else:
         log_background = log_density(background.flow, x, mass)
     return Window(x, mass, torch.from_numpy(position).to(device), log_background + log_mass)
-
-
-@torch.no_grad()
-def _noise(background: ConditionalDensity, x: Tensor, mass: Tensor) -> Tensor:
-    """The background flow's noise `[N, d]` of preprocessed features `[N, d]`."""
-    parts = zip(torch.split(x, ROWS), torch.split(mass, ROWS), strict=True)
-    return torch.cat([background.flow.latent(part.T[None], at.T[None])[0][0].T for part, at in parts]).contiguous()
 
 
 def gain(log_ratio: Tensor, log_odds: Tensor) -> Tensor:

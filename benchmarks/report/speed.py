@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sideband.benchmarks import catalogue
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Picture, Section, Table, number
 from sideband.benchmarks.report.results import Results
@@ -25,11 +26,20 @@ def section(results: Results) -> Section | None:
 
 
 def template_rates(results: Results) -> dict[str, float]:
-    """Template events per second of each method that has a generator: host to host, best batch and threads."""
+    """Template events per second of each method that has a generator: host to host, best batch and threads.
+
+    A mixture only passes on what others made, so its rate is that of its sources, one after the other, in equal shares.
+    """
     if results.timings.empty:
         return {}
     rows = results.timings[(results.timings["role"] == "template") & (results.timings["scope"] == "host")]
-    return {str(name): float(rate) for name, rate in rows.groupby("method")["events_per_second"].max().items()}
+    rates = {str(name): float(rate) for name, rate in rows.groupby("method")["events_per_second"].max().items()}
+    for name in rates:
+        entry, sources = catalogue.get(name), results.suite.needs(name)
+        if entry.rows and entry.of:
+            slow = [1 / rates.get(source, float("nan")) for source in sources]
+            rates[name] = len(slow) / sum(slow)
+    return rates
 
 
 def throughput(results: Results) -> Figure:

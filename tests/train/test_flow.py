@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sideband.train.fit import Training
 from sideband.train.likelihood import fit_flow, log_density
-from sideband.train.nets.flow import ConditionalDensity, DensityRatio, Flow, FlowSettings, StackedLinear
+from sideband.train.nets.flow import ConditionalDensity, DensityRatio, Flow, FlowSettings, StackedLinear, identity
 from sideband.train.nets.spline import rational_quadratic_spline
 from tests.train.fits import rough
 
@@ -178,7 +178,11 @@ def test_ratio_is_that_of_both_densities() -> None:
     score = DensityRatio(background.double(), flow).double()
     features, mass = torch.rand(40, 2).double(), 2 + 3 * torch.rand(40, 1).double()
     x, _ = background.preprocess(features.T)
-    above, floor = (each.log_density(x[None], background.mass(mass.T)[None])[0] for each in (flow, background.flow))
-    torch.testing.assert_close(score(features, mass)[:, 0], above - floor, atol=1e-6, rtol=0)
+    scaled = background.mass(mass.T)[None]
+    noise, jacobian = background.flow.latent(x[None], scaled)
+    above, floor = flow.log_density(noise, scaled) + jacobian, background.flow.log_density(x[None], scaled)
+    torch.testing.assert_close(score(features, mass)[:, 0], (above - floor)[0], atol=1e-6, rtol=0)
+    untrained = DensityRatio(background, identity(Flow(2, 1, SMALL)).double())
+    torch.testing.assert_close(untrained(features, mass), torch.zeros(40, 1).double(), atol=1e-12, rtol=0)
     extreme = torch.tensor([[-1e30, 1e30], [0.0, 0.0], [1e6, -1e-30]]).double()
     assert torch.isfinite(score(extreme, torch.tensor([[0.0], [3.5], [1e4]]).double())).all()

@@ -1,6 +1,5 @@
 """The transports: CURTAINs, CURTAINsF4F and FETA, on distributions that are known."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +16,10 @@ from sideband.benchmarks.grid import suite
 from sideband.benchmarks.problems.search import draw
 from sideband.train.cell import fit_cell
 from sideband.train.fit import Batch, Training
+from sideband.train.likelihood import MarginalTraining
 from sideband.train.methods.search import curtains, curtainsf4f, feta
-from sideband.train.nets.flow import ConditionalDensity, FlowSettings
+from sideband.train.nets.flow import ConditionalDensity, FlowSettings, log_normal
+from sideband.train.nets.marginals import Marginals
 from sideband.train.nets.transport import MassTransport, ends
 from tests.train.conftest import NewRun
 from tests.train.fits import rough
@@ -32,6 +33,13 @@ def transport(features: int = 3) -> MassTransport:
     made = MassTransport(features, SHAPE)
     rough(made.flow, 0.5)
     return made.double()
+
+
+def bent(marginals: Marginals) -> None:
+    """Give marginals splines that differ from mass to mass."""
+    random = torch.Generator().manual_seed(2)
+    for parameter in marginals.shapes[-1].parameters():
+        parameter.data = 0.3 * torch.randn(parameter.shape, generator=random).to(parameter.dtype)
 
 
 def some(features: int, events: int = 50) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,23 +78,17 @@ def test_log_determinant_is_that_of_autograd(direction: str) -> None:
 
 
 def test_sources_at_the_target_mass_pass_unchanged() -> None:
-    made = transport().float()
-    made.preprocess.fit(torch.rand(1000, 3))
+    made = transport()
+    made.marginals.quantiles.fit(torch.rand(1000, 3))
+    bent(made.marginals)
     made.mass.fit(2.0, 5.0)
-    source, mass = torch.rand(40, 3), 2 + 3 * torch.rand(40, 1)
-    torch.testing.assert_close(made(mass, source, mass), made.preprocess.inverse(made.preprocess(source.T)[0]).T)
+    source, mass = 0.1 + 0.8 * torch.rand(40, 3).double(), 2 + 3 * torch.rand(40, 1).double()
+    torch.testing.assert_close(made(mass, source, mass), source, atol=1e-6, rtol=0)
 
 
-class Known(torch.nn.Module):
-    """The density of the toy: standard normal, with a first mean that rises with the scaled mass."""
-
-    def __init__(self, slope: float = SLOPE) -> None:
-        super().__init__()
-        self.slope = slope
-
-    def log_density(self, x: Tensor, mass: Tensor) -> Tensor:
-        centred = x - self.slope * torch.cat([mass, torch.zeros_like(x[:, 1:])], 1)
-        return -0.5 * centred.square().sum(1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
+def known_log_density(x: Tensor, mass: Tensor, slope: float = SLOPE) -> Tensor:
+    """The density of the toy `[1, N]`: standard normal, with a first mean that rises with the scaled mass."""
+    return log_normal(x - slope * torch.cat([mass, torch.zeros_like(x[:, 1:])], 1))
 
 
 def toy_task(path: Path, simulation: float | None = None) -> task.Task:
@@ -110,14 +112,25 @@ def toy_task(path: Path, simulation: float | None = None) -> task.Task:
 @pytest.mark.parametrize("rising", [True, False])
 def test_surprise_of_no_change_is_that_of_the_events_at_each_others_masses(rising: bool) -> None:
     random = torch.Generator().manual_seed(5)
-    x, mass = torch.randn(200, 2, generator=random), torch.rand(200, 1, generator=random) * 2 - 1
+    x = torch.randn(200, 2, generator=random).double()
+    mass = torch.rand(200, 1, generator=random).double() * 2 - 1
     batch = Batch((x[None], mass[None]), 0, random)
-    found = curtainsf4f.surprise(MassTransport(2, SHAPE).flow, Known(), batch, rising)[0]
+    untrained = MassTransport(2, SHAPE).double()
+    untrained.marginals.quantiles.fit(3 * torch.randn(1000, 2, generator=random))
+    bent(untrained.marginals)
+    features = untrained.marginals.inverse(x, untrained.marginals.shapes(mass)).detach()
+    base: Any = known(tables.Events(mass[:, 0].numpy(), 2 * features.numpy(), None)).modules["density"].double()
+    untrained.mass = base.mass
+    found = curtainsf4f.surprise(untrained, base, batch, rising)[0]
     ends = torch.stack([mass[:100], mass[100:]])
     pairs = torch.stack([x[:100], x[100:]])
     start = ends.argmin(0, keepdim=True) if rising else ends.argmax(0, keepdim=True)
     moved, at = pairs.gather(0, start.expand(-1, -1, 2))[0], ends.gather(0, 1 - start)[0]
-    torch.testing.assert_close(found, -Known().log_density(moved.T[None], at.T[None]).mean(), atol=1e-5, rtol=0)
+    # As a density of normal features at the new mass: that of features there, times the Jacobian of the marginals.
+    shape = untrained.marginals.shapes(at)
+    there = untrained.marginals.inverse(moved, shape)
+    expected = known_log_density(there.T[None], at.T[None])[0] - untrained.marginals(there, shape)[1]
+    torch.testing.assert_close(found, -expected.mean(), atol=1e-6, rtol=0)
 
 
 def known(events: tables.Events, slope: float = SLOPE) -> SimpleNamespace:
@@ -128,7 +141,7 @@ def known(events: tables.Events, slope: float = SLOPE) -> SimpleNamespace:
 
     def log_density(x: Tensor, mass: Tensor) -> Tensor:
         back = density.preprocess.inverse(x[0])
-        return Known(slope).log_density(back[None], mass) - density.preprocess(back)[1]
+        return known_log_density(back[None], mass, slope) - density.preprocess(back)[1]
 
     def sample(noise: Tensor, mass: Tensor) -> Tensor:
         return density.preprocess((noise + slope * torch.cat([mass, 0 * noise[:, 1:]], 1))[0])[0][None]
@@ -143,7 +156,9 @@ def test_transported_sidebands_are_the_background_of_the_window(method: Any, new
     data = made.events("data")
     sidebands = data[~made.inside(data)]
     needs = {"sideband": known(sidebands)} if method is curtainsf4f else {}
-    template = method.fit(made, method.Settings(flow=SHAPE, training=SHORT), needs, new_run()).modules["template"]
+    # Marginals that do not know the mass leave all of the way to the flow.
+    settings = method.Settings(flow=SHAPE, marginals=MarginalTraining(steps=0), training=SHORT)
+    template = method.fit(made, settings, needs, new_run()).modules["template"]
     source, at = torch.from_numpy(sidebands.features), torch.from_numpy(sidebands.mass)[:, None]
     with torch.no_grad():
         moved = template(torch.full_like(at, 3.5), source, at)

@@ -29,6 +29,11 @@ class FlowSettings:
     least: Least = 1e-3  # least width and height (as fractions) and slope of a bin: ours, theirs is 1e-6
 
 
+def log_normal(noise: Tensor) -> Tensor:
+    """Log-density `[…, N]` of standard normal noise `[…, d, N]`."""
+    return -0.5 * (noise * noise).sum(-2) - 0.5 * noise.shape[-2] * math.log(2 * math.pi)
+
+
 class StackedLinear(nn.Module):
     """One linear layer for each member: `[M or 1, inputs, N]` → `[M, outputs, N]`."""
 
@@ -135,7 +140,7 @@ class Flow(nn.Module):
     def log_density(self, x: Tensor, condition: Tensor) -> Tensor:
         """Log p `[M, N]` of preprocessed features `[M or 1, d, N]` given `[M or 1, c, N]`."""
         noise, log_determinant = self.latent(x, condition)
-        return log_determinant - 0.5 * (noise * noise).sum(1) - 0.5 * self.features * math.log(2 * math.pi)
+        return log_determinant + log_normal(noise)
 
     def sample(self, noise: Tensor, condition: Tensor) -> Tensor:
         """Map standard normal noise `[M or 1, d, N]` given `[M or 1, c, N]` to preprocessed features `[M, d, N]`."""
@@ -149,6 +154,15 @@ class Flow(nn.Module):
             x, log_determinant = coupling(x, condition, inverse=True)
             total = total + log_determinant
         return x, total
+
+
+def identity(flow: Flow) -> Flow:
+    """The flow, made to change nothing until it is trained."""
+    for coupling in flow.couplings:
+        assert isinstance(coupling, Coupling)
+        for parameter in coupling.last.parameters():
+            nn.init.zeros_(parameter)
+    return flow
 
 
 class ConditionalDensity(nn.Module):
@@ -190,11 +204,12 @@ class DensitySampler(nn.Module):
 class DensityRatio(nn.Module):
     """An anomaly score `[N, 1]` of features `[N, d]` at masses `[N, 1]`: log p(x|m) - log p_background(x|m).
 
-    Both flows use the preprocessing of the background density, so its determinant cancels.
+    The numerator is the density of the background's noise z, where the background is a standard normal, so the
+    Jacobians of the background cancel. A numerator that has learnt nothing gives 0 everywhere.
 
     Args:
         background: the background's density.
-        numerator: a single flow.
+        numerator: a single flow, of noise.
     """
 
     def __init__(self, background: ConditionalDensity, numerator: Flow) -> None:
@@ -204,8 +219,6 @@ class DensityRatio(nn.Module):
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """The score."""
         x, _ = self.background.preprocess(features.T)
-        mass = self.background.mass(condition.T)
-        numerator, background = (
-            flow.log_density(x[None], mass[None])[0] for flow in (self.numerator, self.background.flow)
-        )
-        return (numerator - background)[:, None]
+        mass = self.background.mass(condition.T)[None]
+        noise, _ = self.background.flow.latent(x[None], mass)
+        return (self.numerator.log_density(noise, mass) - log_normal(noise)).T

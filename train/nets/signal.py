@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings
+from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings, log_normal
 from sideband.train.nets.spline import rational_quadratic_spline
 
 LEAST = 1e-3  # least bin of the mass density's spline
@@ -21,11 +21,6 @@ def log_mass_density(position: Tensor, parameters: Tensor) -> Tensor:
     parameters = parameters.expand(-1, -1, 1, position.shape[1])
     _, log_derivative = rational_quadratic_spline(position[:, None], parameters, 1.0, LEAST)
     return log_derivative[:, 0] - math.log(2)
-
-
-def log_normal(noise: Tensor) -> Tensor:
-    """Log-density `[…, N]` of standard normal noise `[…, d, N]`."""
-    return -0.5 * (noise * noise).sum(-2) - 0.5 * noise.shape[-2] * math.log(2 * math.pi)
 
 
 class SignalDensity(nn.Module):

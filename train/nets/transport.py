@@ -7,17 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sideband.infer.inputs import Drawn, Rows
-from sideband.train.nets.flow import Coupling, Flow, FlowSettings
-from sideband.train.nets.preprocessing import LogitStandardise, MassScale
-
-
-def identity(flow: Flow) -> Flow:
-    """The flow, made to change nothing until it is trained."""
-    for coupling in flow.couplings:
-        assert isinstance(coupling, Coupling)
-        for parameter in coupling.last.parameters():
-            nn.init.zeros_(parameter)
-    return flow
+from sideband.train.nets.flow import Coupling, Flow, FlowSettings, identity
+from sideband.train.nets.marginals import Marginals
+from sideband.train.nets.preprocessing import MassScale
 
 
 def ends(here: Tensor, there: Tensor) -> Tensor:
@@ -41,7 +33,8 @@ class MassTransport(nn.Module):
     """Source events `[N, d]` at masses `[N, 1]` → events `[N, d]` at masses `condition` `[N, 1]`, physical units.
 
     One flow serves both directions, as in CURTAINs (arXiv:2203.09470): it raises the mass of an event, and its inverse
-    lowers it. The way back undoes the way there.
+    lowers it. The way back undoes the way there. The flow sees features with normal marginals at every mass, so that
+    before its training it moves the marginals alone.
 
     Args:
         features: number of features d.
@@ -50,19 +43,20 @@ class MassTransport(nn.Module):
 
     def __init__(self, features: int, settings: FlowSettings) -> None:
         super().__init__()
-        self.preprocess = LogitStandardise(features)
+        self.marginals = Marginals(features)
         self.mass = MassScale()
         self.flow = identity(Flow(features, 2, settings, coupling=Anchored))
-        rows = Rows("data", "sidebands")
+        rows = Rows("data", "sidebands", "turn")  # a classifier would recognise copies
         self.drawn: dict[str, Drawn] = {"source": rows, "source_condition": rows}
 
     def forward(self, condition: Tensor, source: Tensor, source_condition: Tensor) -> Tensor:
         """Carry each source event to its target mass."""
-        x, _ = self.preprocess(source.T)
-        here, there = self.mass(source_condition.T), self.mass(condition.T)
-        return self.preprocess.inverse(self.moved(x[None], here[None], there[None])[0]).T
+        here, there = self.mass(source_condition), self.mass(condition)
+        x, _ = self.marginals(source, self.marginals.shapes(here))
+        arrived = self.moved(x.T[None], here.T[None], there.T[None])[0].T
+        return self.marginals.inverse(arrived, self.marginals.shapes(there))
 
     def moved(self, x: Tensor, here: Tensor, there: Tensor) -> Tensor:
-        """Preprocessed events `[1, d, N]` carried from one scaled mass `[1, 1, N]` to another."""
+        """Normal features `[1, d, N]` carried from one scaled mass `[1, 1, N]` to another."""
         way = ends(here, there)
         return torch.where(here <= there, self.flow.latent(x, way)[0], self.flow.inverse(x, way)[0])

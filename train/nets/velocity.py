@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sideband.train.nets.flow import log_normal
 from sideband.train.nets.marginals import Marginals
 from sideband.train.nets.preprocessing import MassScale
 from sideband.train.nets.solver import solve
@@ -207,7 +208,7 @@ class FlowMatching(nn.Module):
         start = torch.cat([x, torch.zeros_like(mass)], 1)
         state = solve(step, start, self._times(steps, backward=True))
         noise = state[:, :-1]
-        return state[:, -1] - 0.5 * (noise * noise).sum(1) - 0.5 * self.features * math.log(2 * math.pi)
+        return state[:, -1] + log_normal(noise.T)
 
 
 def waves(x: Tensor, frequencies: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sideband.benchmarks.events.task import Task
 from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
-from sideband.train.likelihood import prepared
+from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.flow import FlowSettings
 from sideband.train.nets.transport import MassTransport
@@ -32,6 +32,7 @@ class Settings:
     """The flow and the Sinkhorn divergence of the authors' code."""
 
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(couplings=4, hidden=32, bins=4))  # authors' code
+    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     blur: Positive = 0.01  # of the transport, in deviations of the features: authors' code
     scaling: Annotated[float, Range(0.1, 0.95)] = 0.7  # from one blur to the next: authors' code
     mass_weight: Positive = 4.0  # of half the mass range against a deviation of a feature: ours
@@ -49,8 +50,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     data = task.events("data")
     run.seeded("transport")
     transport = MassTransport(len(task.features), settings.flow)
-    x, mass = prepared(transport, data[~task.inside(data)], task.mass_range, run.device)
-    transport.to(run.device)
+    x, mass = fit_marginals(transport, data[~task.inside(data)], task.mass_range, settings.marginals, run)
     divergence = Divergence(settings)
 
     def loss(transport: MassTransport, batch: Batch) -> Tensor:
@@ -65,7 +65,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         return torch.stack([divergence(transport, *part).detach() for part in parts]).mean()[None]
 
     player = Player(list(transport.flow.parameters()), loss, criterion)
-    run_fit("transport", transport, [player], [x, mass], settings.training, run)
+    run_fit("transport", transport, [player], [x, transport.mass(mass)], settings.training, run)
     return Fitted({"template": transport})
 
 
@@ -85,7 +85,7 @@ class Divergence:
         )
 
     def __call__(self, transport: MassTransport, x: Tensor, mass: Tensor) -> Tensor:
-        """The distance `[]` for preprocessed features `[N, d]` at scaled masses `[N, 1]`, of which half are carried."""
+        """The distance `[]` for normal features `[N, d]` at scaled masses `[N, 1]`, of which half are carried."""
         size = len(x) // GROUPS
         groups, masses = (rows[: GROUPS * size].reshape(GROUPS, size, -1) for rows in (x, mass))
         source, here, there = (rows.flatten(0, 1).T[None] for rows in (groups[:2], masses[:2], masses[2:]))

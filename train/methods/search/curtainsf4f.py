@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from sideband.benchmarks.events.task import Task
 from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
-from sideband.train.likelihood import preprocessed
+from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings
+from sideband.train.nets.flow import ConditionalDensity, FlowSettings
 from sideband.train.nets.transport import MassTransport, ends
 from sideband.train.run import Run
 
@@ -28,6 +28,7 @@ class Settings:
     """The top flow and its training; the base is a shared fit."""
 
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(couplings=4, hidden=32))  # ours
+    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     # Ours, up to convergence. The authors' library takes batches of 256 for 12 to 64 epochs at rates of 1e-4 to 5e-4.
     training: Training = field(default_factory=lambda: Training(batch=1024, learning_rate=2e-3, interval=100, ema=0.99))
 
@@ -46,36 +47,39 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     sidebands = data[~task.inside(data)]
     run.seeded("top")
     transport = MassTransport(len(task.features), settings.flow)
-    transport.preprocess, transport.mass = base.preprocess, base.mass
-    x, mass = preprocessed(base, sidebands, run.device)
-    transport.to(run.device)
+    x, mass = fit_marginals(transport, sidebands, task.mass_range, settings.marginals, run)
+    base.to(run.device)
 
-    def loss(flow: Flow, batch: Batch) -> Tensor:
-        return surprise(flow, base.flow, batch, rising=batch.step % 2 == 0)
+    def loss(transport: MassTransport, batch: Batch) -> Tensor:
+        return surprise(transport, base, batch, rising=batch.step % 2 == 0)
 
-    def criterion(flow: Flow, batch: Batch) -> Tensor:
-        both = [surprise(flow, base.flow, batch, rising) for rising in (True, False)]
+    def criterion(transport: MassTransport, batch: Batch) -> Tensor:
+        both = [surprise(transport, base, batch, rising) for rising in (True, False)]
         return torch.stack(both).mean(0)
 
     player = Player(list(transport.flow.parameters()), loss, criterion)
-    run_fit("top", transport.flow, [player], [x, mass], settings.training, run)
+    run_fit("top", transport, [player], [x, transport.mass(mass)], settings.training, run)
     return Fitted({"template": transport})
 
 
-def surprise(flow: Flow, base: Flow, batch: Batch, rising: bool) -> Tensor:
+def surprise(transport: MassTransport, base: ConditionalDensity, batch: Batch, rising: bool) -> Tensor:
     """-log p `[1]` of events that are carried to the mass of another one, under the base density there.
 
     Args:
-        flow: the transport.
-        base: the density of preprocessed features at scaled masses.
-        batch: preprocessed features `[1, N, d]` and scaled masses `[1, N, 1]`; its halves are partners.
+        transport: carries normal features.
+        base: the density of features in physical units.
+        batch: normal features `[1, N, d]` and scaled masses `[1, N, 1]`; its halves are partners.
         rising: carry the lighter partner of each pair to the mass of the heavier one, or the heavier one down.
     """
     x, mass = (rows.transpose(1, 2) for rows in batch.rows)
     half = x.shape[2] // 2
     (one, other), (here, there) = ((rows[..., :half], rows[..., half : 2 * half]) for rows in (x, mass))
     moved = torch.where((here <= there) == rising, one, other)
-    way = ends(here, there)
+    flow, way = transport.flow, ends(here, there)
     arrived, change = flow.latent(moved, way) if rising else flow.inverse(moved, way)
-    at = torch.maximum(here, there) if rising else torch.minimum(here, there)
-    return -(base.log_density(arrived, at) + change).mean(1)
+    at = (torch.maximum(here, there) if rising else torch.minimum(here, there))[0].T
+    shape = transport.marginals.shapes(at)
+    features = transport.marginals.inverse(arrived[0].T, shape)
+    _, normal = transport.marginals(features, shape)
+    at_base = base.flow.log_density(base.preprocess(features.T)[0][None], at.T[None]) + base.preprocess(features.T)[1]
+    return -(at_base - normal + change).mean(1)

@@ -16,8 +16,7 @@ from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
 from sideband.train.likelihood import preprocessed
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings
-from sideband.train.nets.transport import identity
+from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings, identity
 from sideband.train.run import Run
 
 
