@@ -114,7 +114,7 @@ def test_surprise_of_no_change_is_that_of_the_events_at_each_others_masses(risin
     random = torch.Generator().manual_seed(5)
     x = torch.randn(200, 2, generator=random).double()
     mass = torch.rand(200, 1, generator=random).double() * 2 - 1
-    batch = Batch((x[None], mass[None]), 0, random)
+    batch = Batch((x[None], 3.5 + 1.5 * mass[None]), 0, random)
     untrained = MassTransport(2, SHAPE).double()
     untrained.marginals.quantiles.fit(3 * torch.randn(1000, 2, generator=random))
     bent(untrained.marginals)

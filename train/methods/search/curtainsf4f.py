@@ -58,7 +58,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         return torch.stack(both).mean(0)
 
     player = Player(list(transport.flow.parameters()), loss, criterion)
-    run_fit("top", transport, [player], [x, transport.mass(mass)], settings.training, run)
+    run_fit("top", transport, [player], [x, mass], settings.training, run)
     return Fitted({"template": transport})
 
 
@@ -68,18 +68,18 @@ def surprise(transport: MassTransport, base: ConditionalDensity, batch: Batch, r
     Args:
         transport: carries normal features.
         base: the density of features in physical units.
-        batch: normal features `[1, N, d]` and scaled masses `[1, N, 1]`; its halves are partners.
+        batch: normal features `[1, N, d]` and masses `[1, N, 1]`, in the mass unit; its halves are partners.
         rising: carry the lighter partner of each pair to the mass of the heavier one, or the heavier one down.
     """
     x, mass = (rows.transpose(1, 2) for rows in batch.rows)
     half = x.shape[2] // 2
     (one, other), (here, there) = ((rows[..., :half], rows[..., half : 2 * half]) for rows in (x, mass))
     moved = torch.where((here <= there) == rising, one, other)
-    flow, way = transport.flow, ends(here, there)
+    flow, way = transport.flow, ends(transport.mass(here), transport.mass(there))
     arrived, change = flow.latent(moved, way) if rising else flow.inverse(moved, way)
     at = (torch.maximum(here, there) if rising else torch.minimum(here, there))[0].T
-    shape = transport.marginals.shapes(at)
+    shape = transport.marginals.shapes(transport.mass(at))
     features = transport.marginals.inverse(arrived[0].T, shape)
     _, normal = transport.marginals(features, shape)
-    at_base = base.flow.log_density(base.preprocess(features.T)[0][None], at.T[None]) + base.preprocess(features.T)[1]
-    return -(at_base - normal + change).mean(1)
+    # A density of normal features: that of the features, without the Jacobian of the marginals.
+    return -(base.log_density(features, at) - normal + change).mean(1)
