@@ -121,7 +121,7 @@ def made_up(suite: suites.Suite) -> Results:
         rows.append({**here, "method": np.nan, "metric": "closure_sidebands", "value": sidebands[name]})
         rows.append({**here, "method": "cathode", "metric": "closure_auc", "value": value, "high": value + error})
         rows += [
-            {**here, "method": method, "metric": "sic_1e-3", "value": sic}
+            {**here, "method": method, "metric": "max_sic", "value": sic}
             for method, sic in (("cathode", 9.0), ("iad", 10.0))
         ]
         if name != "pairs":
@@ -168,6 +168,7 @@ def test_limits_are_the_tighter_of_two() -> None:
         return tasks.Row("t", "cathode", closure, error, sidebands, [], [], [])
 
     assert (row(0.6, 0.5).limit, row(0.5, 0.5).limit) == (0.515, 0.505)
+    assert row(0.49, 0.5).limit == 0.505  # sidebands are not better than the truth
     assert (row(0.5, 0.504).holds, row(0.5, 0.506).holds, row(0.5, 0.506, 0.002).holds) == (
         "yes",
         "no",

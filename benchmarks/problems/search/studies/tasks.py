@@ -15,7 +15,8 @@ from sideband.benchmarks.report.content import Picture, Section, Table, number
 from sideband.benchmarks.report.results import Results
 
 # What a template's closure should not exceed: what the data's own sidebands reach without any model, and this.
-MARGIN, MOST = 0.005, 0.515
+# Sidebands below 0.5 are there by chance.
+MARGIN, MOST, CHANCE = 0.005, 0.515, 0.5
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Row:
         task, method: their names.
         closure: the largest AUC of the draws, with its error.
         sidebands: the AUC of the raw sidebands.
-        sic: SIC at the working point, each draw with signal.
+        sic: max SIC, each draw with signal; few events leave no other working point.
         ratio: the same over the idealised detector's, draw by draw.
         z: significances of the draws without signal, at every cut.
     """
@@ -43,7 +44,7 @@ class Row:
     @property
     def limit(self) -> float:
         """What the closure should not exceed."""
-        return float(min(self.sidebands + MARGIN, MOST))
+        return float(np.minimum(np.maximum(self.sidebands, CHANCE) + MARGIN, MOST))
 
     @property
     def holds(self) -> str:
@@ -63,8 +64,9 @@ def section(results: Results) -> Section | None:
     text = (
         "The same methods with the same settings on tasks that differ. A template should close no worse than raw "
         f"sidebands do, by more than {MARGIN:g}, and below {MOST:g}: a model that makes the sidebands worse is worse "
-        "than none. Closure is that of the worst draw. SIC ratios are to the idealised detector on the same draws, and "
-        "Z is the cross-fitted excess where nothing is injected: any beyond 3 is the template's own."
+        f"than none. Sidebands below {CHANCE:g} count as {CHANCE:g}. Closure is that of the worst draw. Max SIC is "
+        "divided by the idealised detector's on the same draw. Z is the cross-fitted excess where nothing is injected: "
+        "any beyond 3 is the template's own."
     )
     picture = Picture("tasks", "Closure, sensitivity and false alarms by task.", figure(results, found))
     return "Tasks side by side", text, [described(results), picture, table(results, found)]
@@ -84,7 +86,7 @@ def _of_task(results: Results, name: str) -> Iterator[Row]:
         closed = numbers[numbers["metric"] == "closure_auc"].sort_values("value", ascending=False)
         auc, high = (float(closed[key].iloc[0]) if len(closed) else np.nan for key in ("value", "high"))
         ours, theirs = (
-            [value for each in signal for value in results.values("sic_1e-3", of, each, name).values()]
+            [value for each in signal for value in results.values("max_sic", of, each, name).values()]
             for of in (method, "iad")
         )
         empty = numbers["injection"].map(lambda each: injections.get(each) == 0).astype(bool)
@@ -104,7 +106,7 @@ def _of_task(results: Results, name: str) -> Iterator[Row]:
 
 def table(results: Results, found: list[Row]) -> Table:
     """Every method on every task."""
-    head = ["task", "method", "closure AUC", "raw sidebands", "limit", "holds", "SIC at 10⁻³", "ratio to idealised"]
+    head = ["task", "method", "closure AUC", "raw sidebands", "limit", "holds", "max SIC", "ratio to idealised"]
     lines = [
         [
             row.task,
@@ -159,7 +161,7 @@ def figure(results: Results, found: list[Row]) -> Figure:
     names = [name for name in results.suite["methods"] if any(row.method == name for row in found)]
     shown = {
         "closure AUC": [[row.closure] for row in found],
-        "SIC / idealised": [row.ratio for row in found],
+        "max SIC / idealised": [row.ratio for row in found],
         "Z without signal": [row.z for row in found],
     }
     shown = {what: values for what, values in shown.items() if any(np.isfinite(each).any() for each in values)}
