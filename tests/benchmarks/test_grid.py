@@ -12,6 +12,7 @@ import yaml
 from sideband.benchmarks.grid import owner, steps
 from sideband.benchmarks.grid import run as grid
 from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.grid.warm import PACKAGES
 from sideband.infer import process
 from sideband.infer.errors import BadInput
@@ -78,7 +79,7 @@ def test_a_failed_step_is_told_and_run_again(
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     monkeypatch.setattr(grid, "SNAKEFILE", tmp_path / "Snakefile")
     with owner.sole_owner(tmp_path) as lock:
-        assert not grid._snakemake(suites.load("smoke"), tmp_path, None, 2, lock)
+        assert not grid._snakemake(suites.load("smoke"), tmp_path, None, 2, lock, Piece())
         assert sorted(capfd.readouterr().err.splitlines()) == [
             f"fit_bad: error: no luck  (log: {tmp_path}/logs/bad.log)",
             f"fit_killed: ended by SIGKILL; the same command goes on from there  (log: {tmp_path}/logs/killed.log)",
@@ -86,7 +87,7 @@ def test_a_failed_step_is_told_and_run_again(
         assert (tmp_path / "good.txt").exists()
         assert not (tmp_path / "bad.txt").exists()
         (tmp_path / "permitted").touch()
-        assert grid._snakemake(suites.load("smoke"), tmp_path, None, 2, lock)
+        assert grid._snakemake(suites.load("smoke"), tmp_path, None, 2, lock, Piece())
         assert (tmp_path / "bad.txt").exists()
 
 
