@@ -184,6 +184,11 @@ class ConditionalDensity(nn.Module):
         x, log_determinant = self.preprocess(features.T)
         return self.flow.log_density(x[None], self.mass(mass.T)[None])[0] + log_determinant
 
+    def latent(self, features: Tensor, mass: Tensor) -> Tensor:
+        """The noise `[N, d]` that `sample` maps to features `[N, d]` at masses `[N, 1]`."""
+        x, _ = self.preprocess(features.T)
+        return self.flow.latent(x[None], self.mass(mass.T)[None])[0][0].T
+
     def sample(self, noise: Tensor, mass: Tensor) -> Tensor:
         """Map noise `[N, d]` at masses `[N, 1]` to features `[N, d]`."""
         return self.preprocess.inverse(self.flow.sample(noise.T[None], self.mass(mass.T)[None])[0]).T
@@ -218,7 +223,6 @@ class DensityRatio(nn.Module):
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """The score."""
-        x, _ = self.background.preprocess(features.T)
+        noise = self.background.latent(features, condition).T[None]
         mass = self.background.mass(condition.T)[None]
-        noise, _ = self.background.flow.latent(x[None], mass)
         return (self.numerator.log_density(noise, mass) - log_normal(noise)).T

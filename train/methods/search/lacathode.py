@@ -32,9 +32,7 @@ class Encoder(nn.Module):
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """Follow the flow back to noise."""
-        x, _ = self.density.preprocess(features.T)
-        noise, _ = self.density.flow.latent(x[None], self.density.mass(condition.T)[None])
-        return noise[0].T
+        return self.density.latent(features, condition)
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
