@@ -14,6 +14,7 @@ from torch import Tensor
 from sideband.benchmarks.events import tables, task
 from sideband.benchmarks.grid import suite
 from sideband.benchmarks.problems.search import draw
+from sideband.infer.inputs import Rows
 from sideband.train.cell import fit_cell
 from sideband.train.fit import Batch, Training
 from sideband.train.likelihood import MarginalTraining
@@ -75,6 +76,10 @@ def test_log_determinant_is_that_of_autograd(direction: str) -> None:
         jacobian = torch.autograd.functional.jacobian(lambda z, by=by: go(z[None, :, None], by)[0][0, :, 0], one)
         found = go(x[..., event : event + 1], by)[1][0, 0]
         torch.testing.assert_close(found, torch.linalg.slogdet(jacobian)[1], atol=1e-8, rtol=0)
+
+
+def test_no_source_comes_twice_before_all_have_come() -> None:
+    assert set(transport().drawn.values()) == {Rows("data", "sidebands", order="turn")}
 
 
 def test_sources_at_the_target_mass_pass_unchanged() -> None:
