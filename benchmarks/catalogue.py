@@ -164,11 +164,28 @@ CATALOGUE: dict[str, Method] = {
     "sigma_linear": _sigma("SIGMA, linear", "linear", "matching", "#ca9161"),
     "sigma_data": _sigma("SIGMA, data model", "data", "matching", "#fbafe4"),
     "sigma_cr": _sigma("SIGMA, sidebands", "sidebands", "matching_sb", "#56b4e9"),
+    "matching_one": Method(
+        "Flow matching, one step", "arXiv:2101.02388", roles=(), needs=("matching",), shared=True, everywhere=True
+    ),
+    "sigma_one": Method("SIGMA, one step", "arXiv:2101.02388", MAKES, ("matching_one",), colour="#7a3b8f"),
     "diffusion": Method("Sideband diffusion", DRAPES, roles=(), shared=True),
     "drapes": Method("DRAPES Φ", DRAPES, MAKES, ("diffusion",), colour="#001c7f"),
     "drapes_sb": _drapes("DRAPES SB", "sideband", "#591e71"),
     "drapes_sr": _drapes("DRAPES SR", "signal region", "#592f0d"),
     "drapes_mc": _drapes("DRAPES MC", "simulation", "#8c0800"),
+    "diffusion_one": Method(
+        "Sideband diffusion, one step", "arXiv:2101.02388", roles=(), needs=("diffusion",), shared=True
+    ),
+    "drapes_one": Method("DRAPES Φ, one step", "arXiv:2101.02388", MAKES, ("diffusion_one",), colour="#3a5fcd"),
+    "drapes_one_sb": Method(
+        "DRAPES SB, one step",
+        "arXiv:2101.02388",
+        MAKES,
+        ("diffusion_one",),
+        file="drapes_one",
+        preset={"start": "sideband"},
+        colour="#9b59b6",
+    ),
     "refined": Method("Refined", "arXiv:2009.03796", MAKES, of="template", colour="#e8000b"),
     "mixed": Method("Mixed templates", "arXiv:2307.11157", MAKES, rows=True, of="template", colour="#1ac938"),
     "combined": Method("Combined scores", "arXiv:2307.11157", of="classifier", colour="#8b2be2"),

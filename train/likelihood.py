@@ -11,6 +11,7 @@ from sideband.train.fit import Batch, Player, Training, fit
 from sideband.train.nets.flow import ConditionalDensity, Flow
 from sideband.train.nets.marginals import Marginals
 from sideband.train.nets.preprocessing import LogitStandardise, MassScale
+from sideband.train.parts import ROWS, in_parts
 from sideband.train.run import Run
 from sideband.train.settings import Range
 
@@ -23,7 +24,6 @@ class MarginalTraining(Training):
 
 
 MARGINALS = MarginalTraining(batch=2048, learning_rate=5e-3, interval=50, patience=4, weight_decay=1e-2, ema=0.99)
-ROWS = 20_000  # evaluated at once, for bounded memory
 
 
 class HasMass(Protocol):
@@ -63,21 +63,14 @@ def prepared(
     return preprocessed(model, table, device)
 
 
-@torch.no_grad()
 def noise_of(density: ConditionalDensity, x: Tensor, mass: Tensor, rows: int = ROWS) -> Tensor:
     """The noise `[N, d]` of a density's preprocessed features `[N, d]` at scaled masses `[N, 1]`, in bounded memory."""
-    parts = zip(torch.split(x, rows), torch.split(mass, rows), strict=True)
-    return torch.cat([density.flow.latent(part.T[None], at.T[None])[0][0].T for part, at in parts]).contiguous()
+    return in_parts(lambda x, mass: density.flow.latent(x.T[None], mass.T[None])[0][0].T, [x, mass], rows).contiguous()
 
 
 def log_density(flow: Flow, x: Tensor, condition: Tensor, rows: int = ROWS) -> Tensor:
     """Log p `[N]` of preprocessed features `[N, d]` under the first member, in bounded memory and without gradients."""
-    with torch.no_grad():
-        parts = [
-            flow.log_density(x[start : start + rows].T[None], condition[start : start + rows].T[None])[0]
-            for start in range(0, len(x), rows)
-        ]
-    return torch.cat(parts)
+    return in_parts(lambda x, at: flow.log_density(x.T[None], at.T[None])[0], [x, condition], rows)
 
 
 def fit_flow(name: str, flow: Flow, x: Tensor, condition: Tensor, training: Training, run: Run) -> None:
@@ -123,6 +116,4 @@ def fit_marginals(
     if training.steps:
         player = Player(list(model.marginals.parameters()), loss)
         fit("marginals", model.marginals, [player], [x, scaled], training, run)
-    with torch.no_grad():
-        parts = zip(x.split(ROWS), scaled.split(ROWS), strict=True)
-        return torch.cat([model.marginals.bent(part, model.marginals.shapes(at))[0] for part, at in parts]), mass
+    return in_parts(lambda x, at: model.marginals.bent(x, model.marginals.shapes(at))[0], [x, scaled]), mass

@@ -138,7 +138,8 @@ class Suite:
 
     def shared(self) -> list[str]:
         """The shared fits that the suite's methods stand on."""
-        return sorted({name for method in self["methods"] for name in catalogue.get(method).needs})
+        found = set[str]().union(*map(self.stands_on, self["methods"]))
+        return sorted(name for name in found if catalogue.get(name).shared)
 
     def settings(self, method: str) -> dict[str, Any]:
         """Changes to the defaults of a method or shared fit."""

@@ -107,6 +107,10 @@ def test_a_method_may_come_more_than_once(tmp_path: Path) -> None:
     given = {"sigma@4": {"steps": 4}, "sigma@16": {"steps": 16}, "drapes_sb@0.5": {"noise": 0.5}}
     suite = suites.load(written(tmp_path / "mine.yaml", methods=given))
     assert suite.shared() == ["diffusion", "matching"]
+    assert suites.load(written(tmp_path / "one.yaml", methods={"sigma_one": {}})).shared() == [
+        "matching",
+        "matching_one",
+    ]
     assert {name: suite.settings(name) for name in suite["methods"]} == given
     for name, line in (
         ("sigma@a b", "does not match"),

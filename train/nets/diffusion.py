@@ -59,8 +59,8 @@ class Denoiser(nn.Module):
         """The shapes of the marginals at masses `[N, 1]`, in the mass unit."""
         return self.marginals.shapes(self.mass(mass))
 
-    def sample(self, y: Tensor, mass: Tensor, levels: Tensor) -> Tensor:
-        """Features `[N, d]` from noisy normal ones `[N, d]` at `levels[0]`: Heun steps, then an Euler step to zero."""
+    def carried(self, y: Tensor, mass: Tensor, levels: Tensor) -> Tensor:
+        """Normal features `[N, d]` from noisy ones `[N, d]` at `levels[0]`: Heun steps, then an Euler step to zero."""
         mixture = self.at(mass)
 
         def step(y: Tensor, row: Tensor) -> Tensor:
@@ -74,5 +74,16 @@ class Denoiser(nn.Module):
         low = torch.cat([levels[1:], torch.zeros_like(levels[:1])])
         there = torch.cat([levels[1:], levels[-1:]])
         share = torch.cat([torch.full_like(levels[1:], 0.5), torch.zeros_like(levels[:1])])
-        y = solve(step, y, torch.stack([levels, low, there, share], 1)[:, :, None])
-        return self.marginals.inverse(y, self.shape(mass))
+        return solve(step, y, torch.stack([levels, low, there, share], 1)[:, :, None])
+
+    def leapt(self, y: Tensor, level: Tensor, mass: Tensor) -> Tensor:
+        """The same in one step from noise levels `[N or 1, 1]`, which only a distilled network does well."""
+        return y * torch.rsqrt(1 + level * level) + self.prediction(y, level, self.at(mass))
+
+    def physical(self, normal: Tensor, mass: Tensor) -> Tensor:
+        """Map normal features `[N, d]` at masses `[N, 1]`, in the mass unit, to features `[N, d]`."""
+        return self.marginals.inverse(normal, self.shape(mass))
+
+    def sample(self, y: Tensor, mass: Tensor, levels: Tensor) -> Tensor:
+        """Features `[N, d]` from noisy normal ones `[N, d]` at `levels[0]`, step by step."""
+        return self.physical(self.carried(y, mass, levels), mass)

@@ -167,6 +167,11 @@ class FlowMatching(nn.Module):
         shapes = [self.marginals.shapes(self.mass(mass)) for mass in masses]
         return Mixture([self.at(mass) for mass in masses], weights, inside, shapes)
 
+    def interpolated(self, mass: Tensor, low: Tensor, high: Tensor, inside: bool = True) -> Mixture:
+        """The mixture of contexts at anchor masses `low` and `high` for masses between them, `[N, 1]` each."""
+        share = (high - mass) / (high - low)
+        return self.between([low, high], [share, 1 - share], inside)
+
     def when(self, time: Tensor) -> Tensor:
         """The contribution of times `[N or 1, 1]` to the network."""
         return self.net.time(waves(time, self.turns))
@@ -179,15 +184,27 @@ class FlowMatching(nn.Module):
             start, middle = 1 - start, 1 - middle
         return torch.stack([waves(start, self.turns), waves(middle, self.turns)], 1)
 
-    def sample(self, noise: Tensor, mixture: Mixture, steps: int) -> Tensor:
-        """Map noise `[N, d]` to features `[N, d]`, by the midpoint rule."""
+    def carried(self, noise: Tensor, mixture: Mixture, steps: int) -> Tensor:
+        """Map noise `[N, d]` to normal features `[N, d]`, by the midpoint rule."""
 
         def step(x: Tensor, embedded: Tensor) -> Tensor:
             times = self.net.time(embedded)  # inside the step, so that an exported file keeps these weights
             middle = x + 0.5 / steps * self.net(x, times[:1], mixture)
             return x + 1 / steps * self.net(middle, times[1:], mixture)
 
-        return self.marginals.inverse(solve(step, noise, self._times(steps)), mixture.of(mixture.shapes))
+        return solve(step, noise, self._times(steps))
+
+    def leapt(self, noise: Tensor, mixture: Mixture) -> Tensor:
+        """Map noise `[N, d]` to normal features `[N, d]` in one step, which only a distilled network does well."""
+        return noise + self.net(noise, self.when(torch.zeros_like(noise[:1, :1])), mixture)
+
+    def physical(self, normal: Tensor, mixture: Mixture) -> Tensor:
+        """Map normal features `[N, d]` to features `[N, d]`."""
+        return self.marginals.inverse(normal, mixture.of(mixture.shapes))
+
+    def sample(self, noise: Tensor, mixture: Mixture, steps: int) -> Tensor:
+        """Map noise `[N, d]` to features `[N, d]`, by the midpoint rule."""
+        return self.physical(self.carried(noise, mixture, steps), mixture)
 
     def log_density(self, features: Tensor, mass: Tensor, steps: int) -> Tensor:
         """Log p(features | mass) `[N]` of features `[N, d]` at masses `[N, 1]`, by the flow backwards in time."""

@@ -42,8 +42,7 @@ class Interpolated(nn.Module):
 
     def forward(self, noise: Tensor, condition: Tensor, anchor_low: Tensor, anchor_high: Tensor) -> Tensor:
         """Sample with the velocity mixed from those at the anchors."""
-        low = (anchor_high - condition) / (anchor_high - anchor_low)
-        mixture = self.flow.between([anchor_low, anchor_high], [low, 1 - low], self.inside)
+        mixture = self.flow.interpolated(condition, anchor_low, anchor_high, self.inside)
         return self.flow.sample(noise, mixture, self.steps)
 
 
