@@ -64,16 +64,19 @@ def _print_summary(folder: Path) -> None:
     from rich.table import Table
 
     from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.report import style
     from sideband.benchmarks.report.results import gather
 
     results = gather(suites.load(folder / "suite.json"), folder)
-    for found in results.suite.problem.summary(results):
+    for found in results.suite.problem.summary(results.without(results.unfinished)):
         table = Table(title=found.caption, title_justify="left")
         for name in found.head:
             table.add_column(name)
         for row in found.rows:
             table.add_row(*row)
         Console().print(table)
+    if results.unfinished:
+        print(f"no cell finished: {', '.join(map(style.title, results.unfinished))}")
     print(f"report: {(folder / 'report' / 'index.html').resolve()}")
 
 

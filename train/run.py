@@ -202,7 +202,7 @@ class Run:
     def look(self, name: str, step: int, steps: int, seconds: float, curve: dict[str, float]) -> None:
         """Record the curves after so many of the steps, and show how much time is left."""
         self.record.metrics({f"{name}.{key}": value for key, value in curve.items()}, step=step)
-        values = "  ".join(f"{key} {value:.4f}" for key, value in curve.items())
+        values = "  ".join(f"{key} {value:.5g}" for key, value in curve.items())
         self.progress(name, step, steps, f"{values}  at most {seconds / step * (steps - step):.0f} s left")
 
     def progress(self, name: str, done: int, total: int, text: str = "") -> None:

@@ -24,8 +24,9 @@ def write(suite: Suite, folder: Path) -> Path:
     for name, frame in {**frames, "throughput": results.timings, "compare": results.comparisons}.items():
         with events.atomic(out / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False)
-    verdict = suite.problem.verdict(results.without(suite.set_apart()))
-    sections = [_rendered(section, out / "figures") for section in _sections(results)]
+    shown = results.without(results.unfinished)
+    verdict = suite.problem.verdict(shown.without(suite.set_apart()))
+    sections = [_rendered(section, out / "figures") for section in _sections(shown, results)]
     for cell in suite.cells():
         _draw_cell(results, cell, out / "cells")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE.read_text())
@@ -61,7 +62,8 @@ def _inline(drawing: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()
 
 
-def _sections(everything: Results) -> Iterator[Section]:
+def _sections(everything: Results, whole: Results) -> Iterator[Section]:
+    """All sections of the methods that were run; `whole` knows the others too."""
     problem, results = everything.suite.problem, everything.without(everything.suite.set_apart())
     yield from problem.sections(everything)
     timed = speed.section(results)
@@ -69,10 +71,18 @@ def _sections(everything: Results) -> Iterator[Section]:
         yield timed
     yield cost.section(results)
     yield "Tasks", "", [problem.drawn(results)]
-    if results.missing:
-        rows = [[cell.folder] for cell in results.missing]
-        yield "Missing", "These cells did not finish; their logs lie in logs/.", [Table("", ["cell"], rows)]
+    if whole.missing:
+        yield missing(whole)
     yield "Methods", "", [problem.published()]
+
+
+def missing(results: Results) -> Section:
+    """The cells that are not finished; methods of which no cell is are named once."""
+    rows = [[cell.folder] for cell in results.missing if cell.method not in results.unfinished]
+    text = "Logs of what was begun lie in logs/."
+    if results.unfinished:
+        text = f"No cell is finished of {', '.join(map(style.title, results.unfinished))}. {text}"
+    return "Missing", text, [Table("Cells that did not finish.", ["cell"], rows)] if rows else []
 
 
 def _draw_cell(results: Results, cell: Cell, folder: Path) -> None:

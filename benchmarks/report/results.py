@@ -61,6 +61,13 @@ class Results:
         there = set(rows["method"])
         return [name for name in self.suite["methods"] if name in there]
 
+    @property
+    def unfinished(self) -> list[str]:
+        """The methods that no evaluated cell is of, in the suite's order; none where nothing is evaluated yet."""
+        missing = set(self.missing)
+        there = {cell.method for cell in self.suite.cells() if cell not in missing}
+        return [name for name in self.suite["methods"] if there and name not in there]
+
     def values(self, name: str, method: str, injection: str, window: str) -> dict[str, float]:
         """One metric of one method by seed, over all seeds of a window and injection."""
         rows = self.metric(name)

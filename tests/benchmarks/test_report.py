@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -170,9 +171,24 @@ def test_missing_cells_are_listed(labelled_run: Run, tmp_path: Path, command: Ca
     assert (done.status, done.out) == (0, f"{folder}/report/index.html\n")
     text = (folder / "report" / "index.html").read_text()
     assert "Missing" in Page(text).headings
-    assert "3.3-3.7/n600/s1/cwola" in text
-    (row,) = [row for row in tables.sic(gather(labelled_run[0], folder), "3.3-3.7").rows if row[1] == "CWoLa"]
-    assert row[2:5] == ["n/a", "n/a", "n/a"]
+    assert "No cell is finished of CWoLa. Logs of what was begun lie in logs/." in text
+    assert "3.3-3.7/n600/s1/cwola" not in text
+    verdict = text[: text.index("Missing")]
+    assert "CATHODE" in verdict
+    assert "<td>CWoLa</td>" not in verdict
+
+
+def test_cells_are_missing_one_by_one_where_others_of_their_method_are_finished(
+    labelled_run: Run, tmp_path: Path
+) -> None:
+    suite, folder = labelled_run
+    more = replace(suite, content={**suite.content, "seeds": [1, 2]})
+    found = gather(more, folder)
+    assert found.unfinished == []
+    heading, text, (table,) = report.missing(found)
+    assert (heading, text) == ("Missing", "Logs of what was begun lie in logs/.")
+    assert isinstance(table, content.Table)
+    assert table.rows == [[f"3.3-3.7/n600/s2/{method}"] for method in suite["methods"]]
 
 
 @pytest.mark.parametrize("drawn", [False, True])
