@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Results:
         there = set(rows["method"])
         return [name for name in self.suite["methods"] if name in there]
 
-    @property
+    @cached_property
     def unfinished(self) -> list[str]:
         """The methods that no evaluated cell is of, in the suite's order; none where nothing is evaluated yet."""
         missing = set(self.missing)
