@@ -29,7 +29,8 @@ from tests.line.looks import Sources, jobs, mtimes
 PLACE = "3.3-3.7/n300/s1"
 WHOLE = [name for name, entry in CATALOGUE.items() if not (entry.shared or entry.variant) and entry.problem == "search"]
 METHODS = [name for name in WHOLE if name not in LEFT_OUT]
-FITTED = [*METHODS, *sorted({need for name in METHODS for need in CATALOGUE[name].needs})]
+STANDS_ON = set[str]().union(*map(suites.load("smoke").stands_on, METHODS))
+FITTED = [*METHODS, *sorted(name for name in STANDS_ON if CATALOGUE[name].shared)]
 GRAPHS = [(name, role) for name in METHODS for role in CATALOGUE[name].roles]
 TIMED = [(name, role) for name, role in GRAPHS if role in ("template", "score", "density")]
 
