@@ -83,7 +83,7 @@ def _note(folder: Path, cell: Cell, suite: Suite, values: Mapping[str, float]) -
         best[name] = max(best.get(name, 0.0), row["events_per_second"])
     journal.metrics(best)
     journal.artifacts([path for pattern in RECORDS for path in sorted(place.glob(pattern))], "records")
-    journal.artifacts(sorted((folder / "report" / "cells").glob(f"{cell.folder.replace('/', '_')}_*.png")), "figures")
+    journal.artifacts(sorted((folder / "report" / "cells" / cell.folder).glob("*.png")), "figures")
     method = catalogue.get(cell.method)
     for role in method.roles:
         rows = [place / "source.h5"] if suite.leaves_rows(cell.method) and role == "template" else []

@@ -28,7 +28,7 @@ def write(suite: Suite, folder: Path) -> Path:
     verdict = suite.problem.verdict(shown.without(suite.set_apart()))
     sections = [_rendered(section, out / "figures") for section in _sections(shown, results)]
     for cell in suite.cells():
-        _draw_cell(results, cell, out / "cells")
+        _draw_cell(results, cell, out / "cells" / cell.folder)
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE.read_text())
     html = page.render(
         suite=suite,
@@ -89,4 +89,4 @@ def _draw_cell(results: Results, cell: Cell, folder: Path) -> None:
     """The figures that go to the cell's own run in MLflow."""
     for name, figure in results.suite.problem.figures(results, cell).items():
         folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{cell.folder.replace('/', '_')}_{name}.png", dpi=80)
+        figure.savefig(folder / f"{name}.png", dpi=80)

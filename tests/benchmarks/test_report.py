@@ -73,8 +73,9 @@ def test_the_page_of_a_labelled_run(labelled_run: Run, page: Path) -> None:
         *("sculpting", "sculpting_spectra", "throughput", "against_torch", "cost"),
     }
     assert len(read.references) == len(stems)
-    drawn = {each.name for each in (folder / "report" / "cells").iterdir()}
-    assert drawn == {f"3.3-3.7_n600_s1_{method}_sic.png" for method in suite["methods"]}
+    cells = folder / "report" / "cells"
+    drawn = {each.relative_to(cells).as_posix() for each in cells.rglob("*.png")}
+    assert drawn == {f"3.3-3.7/n600/s1/{method}/sic.png" for method in suite["methods"]}
 
 
 def test_tables_are_tidy(page: Path) -> None:
