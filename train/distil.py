@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from sideband.train.fit import Batch, Player, Training, fit
+from sideband.train.nets.velocity import NetSettings
 from sideband.train.parts import in_parts
 from sideband.train.run import Run
 
+NET = NetSettings(hidden=96, blocks=2)  # of a student: ours
+TRAINING = Training(batch=1024, learning_rate=4e-3, patience=3, drops=3, ema=0.99)  # of a student: ours
 ROWS = 2000  # carried at once: what stays in a processor's cache is carried fastest
 
 

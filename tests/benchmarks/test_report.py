@@ -174,6 +174,8 @@ def test_missing_cells_are_listed(labelled_run: Run, tmp_path: Path, command: Ca
     assert "Missing" in Page(text).headings
     assert "No cell is finished of CWoLa. Logs of what was begun lie in logs/." in text
     assert "3.3-3.7/n600/s1/cwola" not in text
+    (row,) = [row for row in tables.sic(gather(labelled_run[0], folder), "3.3-3.7").rows if row[1] == "CWoLa"]
+    assert row[2:5] == ["n/a", "n/a", "n/a"]
     verdict = text[: text.index("Missing")]
     assert "CATHODE" in verdict
     assert "<td>CWoLa</td>" not in verdict

@@ -15,7 +15,7 @@ from sideband.train.fit import Training
 from sideband.train.methods.search import drapes_one, sigma_one
 from sideband.train.methods.shared import diffusion_one, matching_one
 from sideband.train.nets.diffusion import MOST, Denoiser, ladder
-from sideband.train.nets.velocity import FlowMatching, NetSettings
+from sideband.train.nets.velocity import FlowMatching, NetSettings, shares
 from tests.train.conftest import NewRun
 from tests.train.test_transport import toy_task
 
@@ -81,7 +81,7 @@ def test_sigma_in_one_step_ends_where_its_teacher_ends(made: Task, new_run: NewR
     low, high = torch.full_like(mass, 2.75), torch.full_like(mass, 4.25)
     with torch.no_grad():
         found = template(noise, mass, low, high)
-        mixture = teacher.interpolated(mass, low, high)
+        mixture = teacher.between((low, high), shares(mass, low, high))
         wanted, unmoved = teacher.sample(noise, mixture, settings.steps), teacher.physical(noise, mixture)
     assert (found - wanted).square().mean() < 0.02 * (unmoved - wanted).square().mean()
 

@@ -6,7 +6,7 @@ background model in mass, it is enough to mix those few activations. The diffusi
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -165,12 +165,11 @@ class FlowMatching(nn.Module):
     def between(self, masses: Sequence[Tensor], weights: Sequence[Tensor] = (), inside: bool = True) -> Mixture:
         """The mixture of contexts at anchor masses `[N, 1]`; a single one needs no weights."""
         shapes = [self.marginals.shapes(self.mass(mass)) for mass in masses]
-        return Mixture([self.at(mass) for mass in masses], weights, inside, shapes)
+        return replace(self.contexts(masses, weights, inside), shapes=shapes)
 
-    def interpolated(self, mass: Tensor, low: Tensor, high: Tensor, inside: bool = True) -> Mixture:
-        """The mixture of contexts at anchor masses `low` and `high` for masses between them, `[N, 1]` each."""
-        share = (high - mass) / (high - low)
-        return self.between([low, high], [share, 1 - share], inside)
+    def contexts(self, masses: Sequence[Tensor], weights: Sequence[Tensor] = (), inside: bool = True) -> Mixture:
+        """The same without the shapes of the marginals, for normal features."""
+        return Mixture([self.at(mass) for mass in masses], weights, inside)
 
     def when(self, time: Tensor) -> Tensor:
         """The contribution of times `[N or 1, 1]` to the network."""
@@ -226,6 +225,12 @@ class FlowMatching(nn.Module):
         state = solve(step, start, self._times(steps, backward=True))
         noise = state[:, :-1]
         return state[:, -1] + log_normal(noise.T)
+
+
+def shares(mass: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights `[N, 1]` of two anchor masses for masses between them, `[N, 1]` each: linear in the mass."""
+    share = (high - mass) / (high - low)
+    return share, 1 - share
 
 
 def waves(x: Tensor, frequencies: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sideband.benchmarks.events.task import Task
 from sideband.infer.inputs import Constant, Drawn
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.velocity import FlowMatching
+from sideband.train.nets.velocity import FlowMatching, shares
 from sideband.train.run import Run
 from sideband.train.settings import Positive, Steps
 
@@ -42,7 +42,8 @@ class Interpolated(nn.Module):
 
     def forward(self, noise: Tensor, condition: Tensor, anchor_low: Tensor, anchor_high: Tensor) -> Tensor:
         """Sample with the velocity mixed from those at the anchors."""
-        mixture = self.flow.interpolated(condition, anchor_low, anchor_high, self.inside)
+        anchors = anchor_low, anchor_high
+        mixture = self.flow.between(anchors, shares(condition, *anchors), self.inside)
         return self.flow.sample(noise, mixture, self.steps)
 
 

@@ -13,7 +13,7 @@ from sideband.benchmarks.events.task import Task
 from sideband.infer.errors import BadInput
 from sideband.infer.inputs import Constant, Drawn
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.velocity import FlowMatching
+from sideband.train.nets.velocity import FlowMatching, shares
 from sideband.train.run import Run
 from sideband.train.settings import Positive
 
@@ -38,7 +38,8 @@ class OneStep(nn.Module):
 
     def forward(self, noise: Tensor, condition: Tensor, anchor_low: Tensor, anchor_high: Tensor) -> Tensor:
         """Carry the noise in one step, between the anchors."""
-        mixture = self.flow.interpolated(condition, anchor_low, anchor_high)
+        anchors = anchor_low, anchor_high
+        mixture = self.flow.between(anchors, shares(condition, *anchors))
         return self.flow.physical(self.flow.leapt(noise, mixture), mixture)
 
 

@@ -4,7 +4,7 @@ The student learns two starts at once: pure noise, and sideband events with the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
-from sideband.train.distil import distil, taught
+from sideband.train.distil import NET, TRAINING, distil, taught
 from sideband.train.fit import Training
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.diffusion import LEAST, MOST, Denoiser, ladder
@@ -26,13 +26,11 @@ from sideband.train.settings import Count, Range, Steps
 class Settings:
     """The student, what it learns from, and its training. All values but σ′ are ours."""
 
-    net: NetSettings = field(default_factory=lambda: NetSettings(hidden=96, blocks=2))
+    net: NetSettings = NET
     noise: Annotated[float, Range(LEAST, MOST, above=True)] = 2.24  # σ′ of DRAPES
     steps: Steps = 32  # levels of the teacher's whole ladder
     pairs: Count = 100_000  # of noisy and clean event, for each start
-    training: Training = field(
-        default_factory=lambda: Training(batch=1024, learning_rate=4e-3, patience=3, drops=3, ema=0.99)
-    )
+    training: Training = TRAINING
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:

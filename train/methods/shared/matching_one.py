@@ -5,17 +5,17 @@ anywhere in the mass range, near to each other and far apart.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
-from sideband.train.distil import distil, taught
+from sideband.train.distil import NET, TRAINING, distil, taught
 from sideband.train.fit import Training
 from sideband.train.methods import Fitted, Needed
-from sideband.train.nets.velocity import FlowMatching, NetSettings
+from sideband.train.nets.velocity import FlowMatching, NetSettings, shares
 from sideband.train.run import Run, derived_seed
 from sideband.train.settings import Count, Range, Share, Steps
 
@@ -24,15 +24,13 @@ from sideband.train.settings import Count, Range, Share, Steps
 class Settings:
     """The student, what it learns from, and its training. All values are ours."""
 
-    net: NetSettings = field(default_factory=lambda: NetSettings(hidden=96, blocks=2))
+    net: NetSettings = NET
     mass_frequencies: Annotated[int, Range(0, 16)] = 9  # as in the teacher
     steps: Steps = 8  # of the teacher's midpoint rule
     pairs: Count = 200_000  # of noise and event
     nearest: Share = 0.05  # least distance of two anchors, as a share of the mass range
     farthest: Share = 0.6  # and the largest
-    training: Training = field(
-        default_factory=lambda: Training(batch=1024, learning_rate=4e-3, patience=3, drops=3, ema=0.99)
-    )
+    training: Training = TRAINING
 
     def __post_init__(self) -> None:
         if not 0 < self.nearest < self.farthest:
@@ -60,10 +58,10 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     given = [tensor.to(run.device) for tensor in drawn(task, settings, run)]
 
     def carried(noise: Tensor, mass: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return teacher.carried(noise, teacher.interpolated(mass, low, high), settings.steps)
+        return teacher.carried(noise, teacher.contexts((low, high), shares(mass, low, high)), settings.steps)
 
     def leapt(student: FlowMatching, noise: Tensor, mass: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return student.leapt(noise, student.interpolated(mass, low, high))
+        return student.leapt(noise, student.contexts((low, high), shares(mass, low, high)))
 
     made = taught(carried, given, "matching_one", run)
     distil("matching_one", student.to(run.device), student.net, leapt, given, made, settings.training, run)
