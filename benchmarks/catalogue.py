@@ -78,6 +78,11 @@ def _sigma(title: str, background: str, needs: str, colour: str) -> Method:
     return Method(title, SIGMA, roles, (needs,), file="sigma", preset={"background": background}, colour=colour)
 
 
+def _morph(title: str, consistency: float) -> Method:
+    preset = {"consistency": consistency}
+    return Method(title, TRANSIT, roles=(), needs=("marginals",), shared=True, file="morph", preset=preset)
+
+
 def _drapes(title: str, start: str, colour: str) -> Method:
     reads = ("simulation",) if start == "simulation" else ()
     preset = {"start": start}
@@ -114,13 +119,19 @@ CATALOGUE: dict[str, Method] = {
         colour="#7fc8a9",
     ),
     "ranode_scan": Method("R-ANODE, scan", "arXiv:2506.00119", FINDS, ("sideband",), own_score=True, colour="#015b43"),
-    "morph": Method("TRANSIT's morph", TRANSIT, roles=(), shared=True),
-    "morph_consistent": Method(
-        "TRANSIT's morph, consistent", TRANSIT, roles=(), shared=True, file="morph", preset={"consistency": 10.0}
+    "marginals": Method("Marginals of the sidebands", "", roles=(), shared=True),
+    "marginals_all": Method(
+        "Marginals of all data",
+        "",
+        roles=(),
+        shared=True,
+        everywhere=True,
+        file="marginals",
+        preset={"sidebands": False},
     ),
-    "morph_unconsistent": Method(
-        "TRANSIT's morph, no consistency", TRANSIT, roles=(), shared=True, file="morph", preset={"consistency": 0.0}
-    ),
+    "morph": Method("TRANSIT's morph", TRANSIT, roles=(), needs=("marginals",), shared=True),
+    "morph_consistent": _morph("TRANSIT's morph, consistent", 10.0),
+    "morph_unconsistent": _morph("TRANSIT's morph, no consistency", 0.0),
     "transit": Method("TRANSIT", TRANSIT, MAKES, ("morph",), colour="#d55e00"),
     "latransit": Method("LaTRANSIT", TRANSIT, (*MAKES, "encoder"), ("morph_consistent",), colour="#e8820e"),
     "latransit_unconsistent": Method(
@@ -132,7 +143,7 @@ CATALOGUE: dict[str, Method] = {
         colour="#9c9ede",
     ),
     "salad": Method("SALAD", "arXiv:2001.05001", MAKES, events=("simulation",), colour="#12711c"),
-    "curtains": Method("CURTAINs", "arXiv:2203.09470", MAKES, colour="#4a6fe3"),
+    "curtains": Method("CURTAINs", "arXiv:2203.09470", MAKES, ("marginals",), colour="#4a6fe3"),
     "base": Method("Base flow of all data", F4F, roles=(), shared=True, everywhere=True),
     "base_simulation": Method(
         "Base flow of the simulation",
@@ -143,19 +154,26 @@ CATALOGUE: dict[str, Method] = {
         file="base",
         preset={"of": "simulation"},
     ),
-    "curtainsf4f": Method("CURTAINsF4F", F4F, MAKES, ("sideband",), colour="#f14cc1"),
+    "curtainsf4f": Method("CURTAINsF4F", F4F, MAKES, ("sideband", "marginals"), colour="#f14cc1"),
     "curtainsf4f_efficient": Method(
-        "CURTAINsF4F, efficient", F4F, MAKES, ("base",), own_fit=True, file="curtainsf4f", colour="#00b8c4"
+        "CURTAINsF4F, efficient",
+        F4F,
+        MAKES,
+        ("base", "marginals"),
+        own_fit=True,
+        file="curtainsf4f",
+        colour="#00b8c4",
     ),
     "feta": Method(
         "FETA", "arXiv:2212.11285", MAKES, ("base_simulation",), ("simulation",), own_fit=True, colour="#b8850a"
     ),
     "radot": Method("RAD-OT", "arXiv:2407.19818", MAKES, rows=True, colour="#a23582"),
-    "matching": Method("Flow matching", SIGMA, roles=(), shared=True, everywhere=True),
+    "matching": Method("Flow matching", SIGMA, roles=(), needs=("marginals_all",), shared=True, everywhere=True),
     "matching_sb": Method(
         "Sideband flow matching",
         SIGMA,
         roles=(),
+        needs=("marginals",),
         shared=True,
         file="matching",
         preset={"sidebands": True, "mass_frequencies": 0},
@@ -168,7 +186,7 @@ CATALOGUE: dict[str, Method] = {
         "Flow matching, one step", "arXiv:2101.02388", roles=(), needs=("matching",), shared=True, everywhere=True
     ),
     "sigma_one": Method("SIGMA, one step", "arXiv:2101.02388", MAKES, ("matching_one",), colour="#7a3b8f"),
-    "diffusion": Method("Sideband diffusion", DRAPES, roles=(), shared=True),
+    "diffusion": Method("Sideband diffusion", DRAPES, roles=(), needs=("marginals",), shared=True),
     "drapes": Method("DRAPES Φ", DRAPES, MAKES, ("diffusion",), colour="#001c7f"),
     "drapes_sb": _drapes("DRAPES SB", "sideband", "#591e71"),
     "drapes_sr": _drapes("DRAPES SR", "signal region", "#592f0d"),

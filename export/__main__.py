@@ -28,7 +28,7 @@ def main() -> int:
     compare.add_argument("--provider", default="cpu", choices=("cpu", "cuda"), help="of both engines")
     compare.add_argument("--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000])
     compare.add_argument("--repeats", type=whole(3, 10**4), default=10)
-    compare.add_argument("--seconds", type=number(0, 3600), default=2.0, help="least total time of a row")
+    compare.add_argument("--seconds", type=number(0, 3600), default=2.0, help="time of a row with all its repeats")
     compare.add_argument("--compile", action="store_true", help="time torch.compile too")
 
     arguments = parser.parse_args()

@@ -48,7 +48,7 @@ def compare(
         fit_path, model_path: model.pt and the file exported from it.
         task_path: the task, for realistic inputs.
         batches: events in one call.
-        repeats, seconds: timed repeats of each row, and their least total time.
+        repeats, seconds: most repeats of each row, and the time of all of them.
         provider: "cpu" or "cuda", of both engines.
         compiled: whether to time torch.compile too.
 

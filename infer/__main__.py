@@ -47,10 +47,12 @@ def main() -> int:
     throughput.add_argument("--task", type=Path, required=True)
     throughput.add_argument("--out", type=Path, help="JSON file to write")
     throughput.add_argument("--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000])
-    throughput.add_argument("--repeats", type=whole(1, 10**4), default=10)
-    throughput.add_argument("--seconds", type=number(0, 3600), default=2.0, help="least total time of a row")
     throughput.add_argument(
-        "--file-events", type=whole(1, 10**8), default=100_000, help="events written in the file scope"
+        "--repeats", type=whole(1, 10**4), default=10, help="most repeats of a row; fewer where they agree"
+    )
+    throughput.add_argument("--seconds", type=number(0, 3600), default=2.0, help="time of a row with all its repeats")
+    throughput.add_argument(
+        "--file-events", type=whole(1, 10**8), default=100_000, help="most events written in the file scope"
     )
 
     describe = commands.add_parser("describe", help="say what an exported file is")

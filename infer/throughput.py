@@ -2,10 +2,11 @@
 
 Three scopes: `graph` (inputs and outputs bound on the device), `host` (numpy arrays in, numpy arrays out) and `file`
 (draws or reading, graph, HDF5 written). Warm-up is apart. A rate is the median over repeats, with the 10th and 90th
-percentile; ONNX Runtime's own matrix product is timed in the same run, as a measure of what the machine can give.
-Nothing else may run on the machine meanwhile.
+percentile. Repeats end early once the median is known well enough. ONNX Runtime's own matrix product is timed in the
+same run, as a measure of what the machine can give. Nothing else may run on the machine meanwhile.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,10 @@ from .template import drawn, generate
 # A 1000 x 256 by 256 x 256 product: the shape of a layer of these networks at the block size.
 MATMUL = Path(__file__).with_name("matmul.onnx")
 MATMUL_SHAPE = (1000, 256, 256)
+
+# A row ends early where its median's 95 % interval is no wider than this part of the median.
+NARROW = 0.03
+FILE_SECONDS = 0.5  # of one written file: a slow graph writes fewer events than asked for
 
 Record = dict[str, Any]
 Call = Callable[[], object]
@@ -50,9 +55,9 @@ def measure(
         batches: events in one call.
         threads: concurrent callers, each on a session of one thread; 1 and all cores by default.
         provider: "cpu" or "cuda".
-        repeats: timed repeats of each row, at least 10 for a number to quote.
-        seconds: least total time of a row.
-        file_events: events written in the `file` scope.
+        repeats: timed repeats of each row at most; 10 for a number to quote.
+        seconds: total time of a row with all its repeats.
+        file_events: events written in the `file` scope at most.
 
     Raises:
         BadInput: as `Model` and `generate` do.
@@ -82,7 +87,9 @@ def measure(
             for scope, call in scopes.items():
                 timing = time_calls([call() for _ in range(callers)], batch, repeats, seconds)
                 yield _row({**common, "scope": scope, "batch": batch, "threads": callers, **timing}, matmul)
-        timing = _time_file(model, task, inputs, callers, repeats, file_events)
+        # The last rate, in blocks a caller.
+        blocks = math.ceil(timing["events_per_second"] * FILE_SECONDS / draws.BLOCK / callers)
+        timing = _time_file(model, task, inputs, callers, repeats, min(file_events, blocks * draws.BLOCK * callers))
         yield _row({**common, "scope": "file", "batch": draws.BLOCK, "threads": callers, **timing}, matmul)
 
 
@@ -111,7 +118,7 @@ def _bound(model: Model, feeds: draws.Feeds) -> Call:
 
 
 def time_calls(calls: Sequence[Call], batch: int, repeats: int, seconds: float) -> Record:
-    """Time concurrent callers of `batch` events a call; all repeats together last about `seconds`."""
+    """Time concurrent callers of `batch` events a call; `repeats` repeats together last about `seconds`."""
     with ThreadPoolExecutor(len(calls)) as pool:
 
         def once(number: int) -> float:
@@ -124,12 +131,34 @@ def time_calls(calls: Sequence[Call], batch: int, repeats: int, seconds: float) 
             return time.perf_counter() - start
 
         start = time.perf_counter()
-        single = min(once(1) for _ in range(3))
+        single = min(once(1) for _ in range(2))
         number = max(1, round(seconds / repeats / single))
-        once(number)
         warm_up = time.perf_counter() - start
-        times = [once(number) for _ in range(repeats)]
+        times = _repeated(lambda: once(number), repeats)
     return statistics(times, number * batch * len(calls)) | {"warm_up_seconds": warm_up}
+
+
+def _repeated(once: Callable[[], float], repeats: int) -> list[float]:
+    """The times of so many repeats, or of fewer where they settle the median."""
+    times: list[float] = []
+    while len(times) < repeats and not settled(times):
+        times.append(once())
+    return times
+
+
+def settled(times: Sequence[float]) -> bool:
+    """Whether the 95 % interval of the median time, from order statistics, is narrow; never with fewer than six times.
+
+    >>> settled([1.0, 1.01, 1.0, 1.02, 1.0, 1.01]), settled([1.0, 1.01, 1.0, 1.02, 1.0, 1.5]), settled([1.0] * 5)
+    (True, False, False)
+    """
+    ordered, number = sorted(times), len(times)
+    outside, left_out = 2.0 * 0.5**number, 0  # probability, and times at either end that the interval can do without
+    while (more := outside + 2 * math.comb(number, left_out + 1) * 0.5**number) <= 0.05:
+        outside, left_out = more, left_out + 1
+    if outside > 0.05:
+        return False
+    return ordered[-1 - left_out] - ordered[left_out] <= NARROW * float(np.median(ordered))
 
 
 def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int, repeats: int, count: int) -> Record:
@@ -151,7 +180,7 @@ def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int
             return time.perf_counter() - start
 
         warm_up = once()
-        return statistics([once() for _ in range(repeats)], count) | {"warm_up_seconds": warm_up}
+        return statistics(_repeated(once, repeats), count) | {"warm_up_seconds": warm_up}
 
 
 def statistics(times: Sequence[float], done: int) -> Record:

@@ -1,29 +1,19 @@
-"""Maximum-likelihood fits: of conditional flows, and of the marginals of other generators."""
+"""Maximum-likelihood fits of conditional flows, and the events as flows and other generators see them."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from sideband.benchmarks.events.tables import Events
 from sideband.train.fit import Batch, Player, Training, fit
+from sideband.train.methods import Needed
 from sideband.train.nets.flow import ConditionalDensity, Flow
 from sideband.train.nets.marginals import Marginals
 from sideband.train.nets.preprocessing import LogitStandardise, MassScale
 from sideband.train.parts import ROWS, in_parts
 from sideband.train.run import Run
-from sideband.train.settings import Range
-
-
-@dataclass(frozen=True)
-class MarginalTraining(Training):
-    """How the few parameters of a generator's marginals are trained; 0 steps leave them untrained."""
-
-    steps: Annotated[int, Range(0, 10**9)] = 5000
-
-
-MARGINALS = MarginalTraining(batch=2048, learning_rate=5e-3, interval=50, patience=4, weight_decay=1e-2, ema=0.99)
 
 
 class HasMass(Protocol):
@@ -92,28 +82,21 @@ class HasMarginals(HasMass, Protocol):
         """Maps the features to standard normal ones."""
 
 
-def fit_marginals(
-    model: HasMarginals, table: Events, mass_range: tuple[float, float], training: Training, run: Run
+def normalised(
+    model: HasMarginals, needs: Mapping[str, Needed], table: Events, mass_range: tuple[float, float], run: Run
 ) -> tuple[Tensor, Tensor]:
-    """Fit the marginals of a generator to events by the mean of -log p; with 0 steps, only their quantiles.
+    """Give a generator the marginals of the shared fit among `needs`; returns events as the generator sees them.
 
     Returns:
         Standard normal features `[N, d]` for the network, and masses `[N, 1]` in the mass unit, on the device.
     """
+    (shared,) = (fit.modules["marginals"] for fit in needs.values() if "marginals" in fit.modules)
+    model.marginals.load_state_dict(shared.state_dict())
+    model.mass.fit(*mass_range)
     model.to(run.device)
     features, mass = (torch.from_numpy(values).to(run.device) for values in (table.features, table.mass[:, None]))
-    model.marginals.quantiles.fit(features)
-    model.mass.fit(*mass_range)
-    with torch.no_grad():
-        x, _ = model.marginals.quantiles(features.T)
-        x, scaled = x.T.contiguous(), model.mass(mass)
 
-    def loss(marginals: Marginals, batch: Batch) -> Tensor:
-        events, mass = (rows[0] for rows in batch.rows)
-        normal, log_determinant = marginals.bent(events, marginals.shapes(mass))
-        return (0.5 * normal.square().sum(1) - log_determinant).mean()[None]
+    def normal(features: Tensor, mass: Tensor) -> Tensor:
+        return model.marginals(features, model.marginals.shapes(model.mass(mass)))[0]
 
-    if training.steps:
-        player = Player(list(model.marginals.parameters()), loss)
-        fit("marginals", model.marginals, [player], [x, scaled], training, run)
-    return in_parts(lambda x, at: model.marginals.bent(x, model.marginals.shapes(at))[0], [x, scaled]), mass
+    return in_parts(normal, [features, mass]), mass

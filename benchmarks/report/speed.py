@@ -145,9 +145,9 @@ def torch_table(results: Results) -> Table:
 def _text(results: Results) -> str:
     seconds = results.timings["seconds_asked"].iloc[0]
     return (
-        "MLPerf's Offline scenario: warm-up apart, at least 10 repeats, median with 10th and 90th percentile, provider "
-        "asserted, nothing else running. graph: inputs and outputs bound on the device; host: numpy to numpy; file: "
-        f"draws or reading, graph, and writing HDF5. Each row was timed for about {seconds:g} s. The last column "
-        "compares a graph's matrix products with ONNX Runtime's own MatMul rate in the same run; splines and trees are "
-        "mostly other work. Tree ensembles run on the CPU provider only."
+        "MLPerf's Offline scenario: warm-up apart, median of repeats with 10th and 90th percentile, provider asserted, "
+        "nothing else running. graph: inputs and outputs bound on the device; host: numpy to numpy; file: "
+        f"draws or reading, graph, and writing HDF5. A row takes {seconds:g} s, or less where its repeats agree. The "
+        "last column compares a graph's matrix products with ONNX Runtime's own MatMul rate in the same run; splines "
+        "and trees are mostly other work. Tree ensembles run on the CPU provider only."
     )

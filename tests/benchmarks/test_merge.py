@@ -69,7 +69,7 @@ def test_a_piece_has_some_of_the_seeds_and_methods(tmp_path: Path) -> None:
     assert Piece.read(dict(word.split("=") for word in words)) == piece
     cells = piece.of(suite)
     assert {each.seed for each in cells} == {"s2"}
-    assert {each.method for each in cells} == {"matching", "sigma", "refined"}
+    assert {each.method for each in cells} == {"marginals_all", "matching", "sigma", "refined"}
     assert Piece().of(suite) == list(suite.cells(shared=True))
 
 

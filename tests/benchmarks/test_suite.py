@@ -106,8 +106,9 @@ def test_background_has_seeds_of_its_own(tmp_path: Path) -> None:
 def test_a_method_may_come_more_than_once(tmp_path: Path) -> None:
     given = {"sigma@4": {"steps": 4}, "sigma@16": {"steps": 16}, "drapes_sb@0.5": {"noise": 0.5}}
     suite = suites.load(written(tmp_path / "mine.yaml", methods=given))
-    assert suite.shared() == ["diffusion", "matching"]
+    assert suite.shared() == ["diffusion", "marginals", "marginals_all", "matching"]
     assert suites.load(written(tmp_path / "one.yaml", methods={"sigma_one": {}})).shared() == [
+        "marginals_all",
         "matching",
         "matching_one",
     ]

@@ -22,8 +22,10 @@ def exported(small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """
     smoke = suite.load("smoke")
     folder = tmp_path_factory.mktemp("exported") / "transit"
-    needs = {"morph": tmp_path_factory.mktemp("needs") / "model.pt"}
-    fit_cell("morph", small_task, needs["morph"].parent, smoke.settings("morph"), {}, {})
+    marginals, morph = (tmp_path_factory.mktemp("needs") / "model.pt" for _ in range(2))
+    fit_cell("marginals", small_task, marginals.parent, smoke.settings("marginals"), {}, {})
+    fit_cell("morph", small_task, morph.parent, smoke.settings("morph"), {}, {"marginals": marginals})
+    needs = {"morph": morph}
     fit_cell("transit", small_task, folder, smoke.settings("transit"), smoke["classifier"], needs, folds=2)
     export_cell(folder / "model.pt", small_task, folder, folder.parent / "graphs")
     return folder

@@ -76,7 +76,24 @@ def test_calls_are_counted_as_they_are_made() -> None:
     found = throughput.time_calls([call(0), call(1)], batch=10, repeats=4, seconds=0.001)
     number, rest = divmod(found["events_per_repeat"], 10 * 2)
     assert rest == 0
-    assert calls == [3 + number * 5] * 2  # three to choose the number, one more warm-up, four timed
+    assert calls == [2 + number * 4] * 2  # two to choose the number, four timed
+
+
+@pytest.mark.parametrize(("number", "left_out"), [(6, 0), (8, 0), (9, 1), (11, 1), (12, 2), (20, 5)])
+def test_the_interval_of_the_median_is_the_sign_tests(number: int, left_out: int) -> None:
+    scattered = [0.5] * left_out + [1.0] * (number - 2 * left_out) + [2.0] * left_out
+    assert throughput.settled(scattered)
+    assert not throughput.settled([*scattered[:-1], 2.0, 2.0][-number:])
+    # A table of the sign test, in numbers: all but 2.5 % of binomial draws on either side.
+    below = np.random.default_rng(1).binomial(number, 0.5, 200_000)
+    assert np.mean(below <= left_out) < 0.026 < np.mean(below <= left_out + 1) + 1e-3
+
+
+def test_repeats_end_where_the_median_is_settled_and_no_later_than_asked_for() -> None:
+    steady, jumping = iter([1.0] * 99), iter([1.0, 2.0] * 99)
+    assert throughput._repeated(lambda: next(steady), 50) == [1.0] * 6
+    assert len(throughput._repeated(lambda: next(jumping), 50)) == 50
+    assert throughput._repeated(lambda: 1.0, 3) == [1.0] * 3
 
 
 def test_a_matrix_product_counts_a_multiplication_and_an_addition(monkeypatch: pytest.MonkeyPatch) -> None:

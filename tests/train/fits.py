@@ -1,8 +1,15 @@
-"""Comparing saved fits, and flows far from the identity."""
+"""Comparing saved fits, flows far from the identity, and marginals that know no mass."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 
+from sideband.benchmarks.events.task import Task
+from sideband.train.methods.shared import marginals
 from sideband.train.nets.flow import Flow
+from sideband.train.run import Run
 
 
 def same(one: object, other: object) -> bool:
@@ -23,3 +30,9 @@ def rough(flow: Flow, scale: float = 0.3) -> Flow:
         for parameter in coupling.last.parameters():
             parameter.data = scale * torch.randn(parameter.shape, generator=random)
     return flow.double()
+
+
+def plain_marginals(task: Task, run: Run) -> dict[str, Any]:
+    """The shared fit of marginals by their quantiles alone, as a fit that stands on it is given it."""
+    settings = marginals.Settings(training=replace(marginals.TRAINING, steps=0))
+    return {"marginals": SimpleNamespace(settings=settings, modules=marginals.fit(task, settings, {}, run).modules)}

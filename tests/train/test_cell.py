@@ -38,7 +38,7 @@ seeds: [1]
 classifier: {members: 2, iterations: 5, bins: 15}
 shared:
   sideband: {flow: {couplings: 1, hidden: 8, layers: 1}, training: {steps: 20, interval: 10, batch: 512, ema: 0.9}}
-  matching: {net: {hidden: 8, blocks: 1}, marginals: {steps: 0}, training: {steps: 10}, likelihood_events: 10}
+  matching: {net: {hidden: 8, blocks: 1}, training: {steps: 10}, likelihood_events: 10}
 methods: {cathode: {}, cwola: {}, sigma: {steps: 2}}
 """
 

@@ -11,11 +11,11 @@ from sideband.benchmarks.problems.search import draw
 from sideband.infer.inputs import Rows
 from sideband.train.distance import energy_distance
 from sideband.train.fit import Training
-from sideband.train.likelihood import MarginalTraining
 from sideband.train.methods.search import latransit, transit
 from sideband.train.methods.shared import morph as shared
 from sideband.train.nets.morph import Encoder, Morph, MorphSettings
 from tests.train.conftest import NewRun
+from tests.train.fits import plain_marginals
 
 
 @pytest.fixture
@@ -77,7 +77,6 @@ def toy(path: Path) -> task.Task:
 
 SETTINGS = shared.Settings(
     MorphSettings(latent=8, hidden=32, blocks=1),
-    MarginalTraining(0),
     critic_hidden=32,
     critic_layers=2,
     generator_steps=50,
@@ -87,7 +86,8 @@ SETTINGS = shared.Settings(
 
 
 def test_transit_moves_a_feature_that_follows_the_mass(new_run: NewRun, tmp_path: Path) -> None:
-    morph = shared.fit(toy(tmp_path / "task.h5"), SETTINGS, {}, new_run()).modules["morph"]
+    the_task = toy(tmp_path / "task.h5")
+    morph = shared.fit(the_task, SETTINGS, plain_marginals(the_task, new_run()), new_run()).modules["morph"]
     assert isinstance(morph, Morph)
     template = transit.Morphed(morph).eval()
     assert set(template.drawn.values()) == {Rows("data", "sidebands", order="turn")}
@@ -109,7 +109,8 @@ def test_only_a_consistent_encoder_forgets_the_mass(new_run: NewRun, tmp_path: P
     found = {}
     for consistency in (1.0, 0.0):
         settings = replace(SETTINGS, consistency=consistency, training=replace(SETTINGS.training, steps=1200))
-        morph = shared.fit(the_task, settings, {}, new_run(str(consistency))).modules["morph"]
+        run = new_run(str(consistency))
+        morph = shared.fit(the_task, settings, plain_marginals(the_task, run), run).modules["morph"]
         assert isinstance(morph, Morph)
         with torch.no_grad():
             encoded = Encoder(morph)(torch.from_numpy(data.features), torch.from_numpy(data.mass[:, None])).numpy()

@@ -169,11 +169,10 @@ def test_settings_that_contradict_each_other_are_refused(kind: Any, given: dict[
 def test_settings_that_agree_are_accepted() -> None:
     assert settings_from(Training, {"validation": 0, "patience": None, "schedule": "cosine"}, "toy").validation == 0
     assert settings_from(morph.Settings, {"generator_steps": 25_000, "adversarial": 0}, "toy").adversarial == 0
-    marginals = {"marginals": {"steps": 0}}  # only marginals may stay untrained
-    assert methods.settings("matching", marginals, "toy").marginals.steps == 0
-    assert methods.settings("diffusion", marginals, "toy").marginals.steps == 0
+    untrained = {"training": {"steps": 0}}  # only marginals may stay so
+    assert methods.settings("marginals", untrained, "toy").training.steps == 0
     with pytest.raises(BadInput, match=r"toy\.training\.steps: 0"):
-        methods.settings("matching", {"training": {"steps": 0}}, "toy")
+        methods.settings("matching", untrained, "toy")
 
 
 # The check of a suite

@@ -17,13 +17,12 @@ from sideband.benchmarks.problems.search import draw
 from sideband.infer.inputs import Rows
 from sideband.train.cell import fit_cell
 from sideband.train.fit import Batch, Training
-from sideband.train.likelihood import MarginalTraining
 from sideband.train.methods.search import curtains, curtainsf4f, feta
 from sideband.train.nets.flow import ConditionalDensity, FlowSettings, log_normal
 from sideband.train.nets.marginals import Marginals
 from sideband.train.nets.transport import MassTransport, ends
 from tests.train.conftest import NewRun
-from tests.train.fits import rough
+from tests.train.fits import plain_marginals, rough
 
 SHAPE = FlowSettings(couplings=2, hidden=16, layers=1, bins=4, bound=5.0)
 SLOPE = 0.8  # of the mean of the first toy feature with the scaled mass
@@ -160,9 +159,11 @@ def test_transported_sidebands_are_the_background_of_the_window(method: Any, new
     made = toy_task(tmp_path / "task.h5")
     data = made.events("data")
     sidebands = data[~made.inside(data)]
-    needs = {"sideband": known(sidebands)} if method is curtainsf4f else {}
     # Marginals that do not know the mass leave all of the way to the flow.
-    settings = method.Settings(flow=SHAPE, marginals=MarginalTraining(steps=0), training=SHORT)
+    needs = plain_marginals(made, new_run())
+    if method is curtainsf4f:
+        needs |= {"sideband": known(sidebands)}
+    settings = method.Settings(flow=SHAPE, training=SHORT)
     template = method.fit(made, settings, needs, new_run()).modules["template"]
     source, at = torch.from_numpy(sidebands.features), torch.from_numpy(sidebands.mass)[:, None]
     with torch.no_grad():
@@ -227,5 +228,7 @@ def test_one_base_of_all_the_data_serves_every_window(dijets: tables.Dataset, tm
     fit_cell("base", places[0], tmp_path / "base", smoke.settings("base"), {}, {})
     for place in places:
         out, needs = tmp_path / place.stem, {"base": tmp_path / "base" / "model.pt"}
+        needs["marginals"] = tmp_path / f"marginals {place.stem}" / "model.pt"
+        fit_cell("marginals", place, needs["marginals"].parent, smoke.settings("marginals"), {}, {})
         fit_cell("curtainsf4f_efficient", place, out, smoke.settings("curtainsf4f"), smoke["classifier"], needs)
         assert (out / "model.pt").exists()

@@ -1,9 +1,9 @@
 """Flow matching and diffusion: solvers, divergence, likelihood, interpolation, in float64."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +11,19 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
+from sideband.benchmarks.events import tables, task
 from sideband.benchmarks.events.tables import Events
+from sideband.benchmarks.problems.search import draw
 from sideband.benchmarks.tracking.journal import Record
 from sideband.infer.errors import BadInput
-from sideband.train.likelihood import MARGINALS, fit_marginals
+from sideband.train.likelihood import normalised
 from sideband.train.methods.search import sigma
+from sideband.train.methods.shared import marginals
 from sideband.train.nets.diffusion import LEAST, MOST, Denoiser, ladder
 from sideband.train.nets.solver import solve
 from sideband.train.nets.velocity import FlowMatching, GatedNet, Mixture, NetSettings
 from sideband.train.run import Run
+from tests.train.fits import plain_marginals
 
 
 @pytest.fixture
@@ -113,10 +117,20 @@ def test_fitted_marginals_are_normal_at_every_mass(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     mass = random.uniform(2, 5, 20_000).astype(np.float32)
     table = Events(mass, (random.uniform(0, 1, 20_000) ** 0.5 * mass)[:, None].astype(np.float32))
-    flow = FlowMatching(1, NetSettings(4, 1), 1, 0)
     run = Run("test", 1, torch.device("cpu"), tmp_path / "checkpoints", Record(tmp_path, {}))
-    plain, _ = fit_marginals(flow, table, (2.0, 5.0), replace(MARGINALS, steps=0), run)
-    x, _ = fit_marginals(flow, table, (2.0, 5.0), MARGINALS, run)
+    made = tables.Dataset("m", ("x",), {"m": "TeV", "x": "TeV"}, table, None, None, "toy", "0" * 64)
+    draw.make(made, draw.Recipe((2.0, 5.0), (3.3, 3.7), None, 1), tmp_path / "task.h5")
+    the_task = task.read(tmp_path / "task.h5")
+
+    def normal(needs: dict[str, Any]) -> Tensor:
+        x, at = normalised(FlowMatching(1, NetSettings(4, 1), 1, 0), needs, table, (2.0, 5.0), run)
+        assert torch.equal(at[:, 0], torch.from_numpy(mass))
+        return x
+
+    settings = marginals.Settings(sidebands=False)
+    fitted = marginals.fit(the_task, settings, {}, run).modules
+    x = normal({"marginals_all": SimpleNamespace(settings=settings, modules=fitted)})
+    plain = normal(plain_marginals(the_task, run))
     for low in (2.0, 3.0, 4.5):
         near = (mass > low) & (mass < low + 0.4)
         assert float(x[near].mean()) == pytest.approx(0, abs=0.08)

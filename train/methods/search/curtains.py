@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sideband.benchmarks.events.task import Task
 from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
-from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
+from sideband.train.likelihood import normalised
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.flow import FlowSettings
 from sideband.train.nets.transport import MassTransport
@@ -32,7 +32,6 @@ class Settings:
     """The flow and the Sinkhorn divergence of the authors' code."""
 
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(couplings=4, hidden=32, bins=4))  # authors' code
-    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     blur: Positive = 0.01  # of the transport, in deviations of the features: authors' code
     scaling: Annotated[float, Range(0.1, 0.95)] = 0.7  # from one blur to the next: authors' code
     mass_weight: Positive = 4.0  # of half the mass range against a deviation of a feature: ours
@@ -50,7 +49,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     data = task.events("data")
     run.seeded("transport")
     transport = MassTransport(len(task.features), settings.flow)
-    x, mass = fit_marginals(transport, data[~task.inside(data)], task.mass_range, settings.marginals, run)
+    x, mass = normalised(transport, needs, data[~task.inside(data)], task.mass_range, run)
     divergence = Divergence(settings)
 
     def loss(transport: MassTransport, batch: Batch) -> Tensor:

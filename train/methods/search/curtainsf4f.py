@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sideband.benchmarks.events.task import Task
 from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
-from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
+from sideband.train.likelihood import normalised
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.flow import ConditionalDensity, FlowSettings
 from sideband.train.nets.transport import MassTransport, ends
@@ -28,7 +28,6 @@ class Settings:
     """The top flow and its training; the base is a shared fit."""
 
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(couplings=4, hidden=32))  # ours
-    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     # Ours, up to convergence. The authors' library takes batches of 256 for 12 to 64 epochs at rates of 1e-4 to 5e-4.
     training: Training = field(default_factory=lambda: Training(batch=1024, learning_rate=2e-3, interval=100, ema=0.99))
 
@@ -40,14 +39,13 @@ def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[s
 
 def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -> Fitted:
     """Train the top flow on pairs of sideband events, each carried to the mass of the other."""
-    (shared,) = needs.values()
-    base = shared.modules["density"]
+    (base,) = (fit.modules["density"] for fit in needs.values() if "density" in fit.modules)
     assert isinstance(base, ConditionalDensity)
     data = task.events("data")
     sidebands = data[~task.inside(data)]
     run.seeded("top")
     transport = MassTransport(len(task.features), settings.flow)
-    x, mass = fit_marginals(transport, sidebands, task.mass_range, settings.marginals, run)
+    x, mass = normalised(transport, needs, sidebands, task.mass_range, run)
     base.to(run.device)
 
     def loss(transport: MassTransport, batch: Batch) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sideband.benchmarks.events.task import Task
 from sideband.train.fit import Batch, Player, Training, spread_out
 from sideband.train.fit import fit as run_fit
-from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
+from sideband.train.likelihood import normalised
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.diffusion import LEAST, MOST, Denoiser
 from sideband.train.nets.velocity import NetSettings
@@ -27,7 +27,6 @@ class Settings:
     """Noise levels as in PC-Droid's code. DRAPES states neither size nor schedule, so those are ours."""
 
     net: NetSettings = field(default_factory=NetSettings)  # ours: SIGMA's network
-    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     level_mean: Annotated[float, Range(-6, 4)] = -1.2  # mean of ln(noise level) in training: PC-Droid's code
     level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2  # its standard deviation: PC-Droid's code
     # Ours, up to convergence; the average of the weights is PC-Droid's.
@@ -45,7 +44,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     sidebands = data[~task.inside(data)]
     run.seeded("diffusion")
     denoiser = Denoiser(len(task.features), settings.net)
-    x, mass = fit_marginals(denoiser, sidebands, task.mass_range, settings.marginals, run)
+    x, mass = normalised(denoiser, needs, sidebands, task.mass_range, run)
 
     def loss(denoiser: Denoiser, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sideband.benchmarks.events.task import Task
 from sideband.train.fit import Batch, Player, Training, spread_out
 from sideband.train.fit import fit as run_fit
-from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
+from sideband.train.likelihood import normalised
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.velocity import FlowMatching, Mixture, NetSettings
 from sideband.train.run import Run
@@ -29,7 +29,6 @@ class Settings:
     net: NetSettings = field(default_factory=NetSettings)  # authors' run script
     time_frequencies: Annotated[int, Range(1, 64)] = 3  # authors' code
     mass_frequencies: Annotated[int, Range(0, 16)] = 9  # authors' run script; 0 is the plain mass, as in v^CR
-    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     likelihood_events: Count = 4000  # held-out events for the likelihood: ours, the authors take all
     likelihood_steps: Annotated[int, Range(1, 1000)] = 8  # midpoint steps: ours, the authors' solver is adaptive
     # Ours, up to convergence. Authors' run script: 2,000 epochs of batches of 4,096 at 3e-4, brought down on a plateau.
@@ -52,7 +51,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
         data = data[~task.inside(data)]
     run.seeded("matching")
     flow = FlowMatching(len(task.features), settings.net, settings.time_frequencies, settings.mass_frequencies)
-    x, mass = fit_marginals(flow, data, task.mass_range, settings.marginals, run)
+    x, mass = normalised(flow, needs, data, task.mass_range, run)
 
     def loss(flow: FlowMatching, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)

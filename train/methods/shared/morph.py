@@ -19,7 +19,7 @@ from sideband.benchmarks.events.task import Task
 from sideband.train.distance import energy_distance
 from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
-from sideband.train.likelihood import MARGINALS, MarginalTraining, fit_marginals
+from sideband.train.likelihood import normalised
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.morph import Morph, MorphSettings
 from sideband.train.nets.residual import Critic
@@ -34,7 +34,6 @@ class Settings:
     """The paper's configuration, from the authors' code, where not marked as ours."""
 
     net: MorphSettings = field(default_factory=MorphSettings)  # authors' code
-    marginals: MarginalTraining = MARGINALS  # ours; with 0 steps, normal by their quantiles alone
     critic_hidden: Width = 64  # authors' code
     critic_layers: Depth = 4  # authors' code
     reconstruction: Positive = 1.0  # weight of the loss: authors' code
@@ -138,7 +137,7 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     run.seeded("morph")
     game = Game(len(task.features), settings)
     morph = game.morph
-    x, mass = fit_marginals(morph, sidebands, task.mass_range, settings.marginals, run)
+    x, mass = normalised(morph, needs, sidebands, task.mass_range, run)
     game.to(run.device)
     with torch.no_grad():
         masses = morph.mass(torch.from_numpy(data.mass).to(run.device))[:, None]
