@@ -119,10 +119,10 @@ CATALOGUE: dict[str, Method] = {
         colour="#7fc8a9",
     ),
     "ranode_scan": Method("R-ANODE, scan", "arXiv:2506.00119", FINDS, ("sideband",), own_score=True, colour="#015b43"),
-    "marginals": Method("Marginals of the sidebands", "", roles=(), shared=True),
+    "marginals": Method("Marginals of the sidebands", "arXiv:1906.04032", roles=(), shared=True),
     "marginals_all": Method(
         "Marginals of all data",
-        "",
+        "arXiv:1906.04032",
         roles=(),
         shared=True,
         everywhere=True,

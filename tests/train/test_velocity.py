@@ -18,7 +18,7 @@ from sideband.benchmarks.tracking.journal import Record
 from sideband.infer.errors import BadInput
 from sideband.train.likelihood import normalised
 from sideband.train.methods.search import sigma
-from sideband.train.methods.shared import marginals
+from sideband.train.methods.shared import diffusion, marginals
 from sideband.train.nets.diffusion import LEAST, MOST, Denoiser, ladder
 from sideband.train.nets.solver import solve
 from sideband.train.nets.velocity import FlowMatching, GatedNet, Mixture, NetSettings
@@ -159,6 +159,20 @@ def test_linear_interpolation_is_that_of_the_velocities(flow: FlowMatching) -> N
 
 
 # Diffusion
+
+
+def test_noise_and_its_mirror_image_cancel_in_what_is_learnt() -> None:
+    settings, random = diffusion.Settings(), torch.Generator().manual_seed(1)
+    events = torch.randn(500, 3, generator=random, dtype=torch.float64)
+    noisy, level, target = diffusion.noised(events, settings, random)
+    assert torch.equal(level[:500], level[500:])
+    assert (noisy[:500] - events).abs().mean() > 0.1
+    torch.testing.assert_close((noisy[:500] + noisy[500:]) / 2, events)
+    # Of the mean output only the event is left, and less of it the lower the level.
+    torch.testing.assert_close(
+        (target[:500] + target[500:]) / 2, events * (level / (1 + level**2).sqrt())[:500], atol=2e-5, rtol=1e-3
+    )
+    torch.testing.assert_close(target.std(), torch.tensor(1.0, dtype=torch.float64), atol=0.05, rtol=0)
 
 
 def test_the_ladder_of_karras_et_al_is_cut_above_the_start() -> None:

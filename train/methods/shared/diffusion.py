@@ -30,7 +30,7 @@ class Settings:
     level_mean: Annotated[float, Range(-6, 4)] = -1.2  # mean of ln(noise level) in training: PC-Droid's code
     level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2  # its standard deviation: PC-Droid's code
     # Ours, up to convergence; the average of the weights is PC-Droid's.
-    training: Training = field(default_factory=lambda: Training(batch=1024, learning_rate=2e-3, weight_decay=1e-2))
+    training: Training = field(default_factory=lambda: Training(batch=512, learning_rate=2e-3, weight_decay=1e-2))
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
@@ -48,14 +48,23 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
     def loss(denoiser: Denoiser, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)
-        jitter = torch.rand((), generator=batch.random, device=mass.device)
-        normal = torch.special.ndtri(spread_out(len(mass), jitter)[:, None])
-        level = torch.exp(settings.level_mean + settings.level_spread * normal).clamp(LEAST, MOST)
-        noise = torch.randn(events.shape, generator=batch.random, device=events.device)
-        noisy = events + level * noise
-        spread = 1 + level * level
-        target = (events - noisy / spread) * torch.sqrt(spread) / level
-        return (denoiser.prediction(noisy, level, denoiser.at(mass)) - target).square().mean()[None]
+        noisy, level, target = noised(events, settings, batch.random)
+        return (denoiser.prediction(noisy, level, denoiser.at(mass.repeat(2, 1))) - target).square().mean()[None]
 
     run_fit("diffusion", denoiser, [Player(list(denoiser.parameters()), loss)], [x, mass], settings.training, run)
     return Fitted({"denoiser": denoiser})
+
+
+def noised(events: Tensor, settings: Settings, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Events `[N, d]` with noise, then again with its mirror image: noisy events, levels, and outputs to learn.
+
+    Where the level is low, the output to learn is mostly the noise itself, which says nothing of the events. Mirror
+    images let it cancel (J. Hammersley and K. Morton, 1956, call such pairs antithetic).
+    """
+    jitter = torch.rand((), generator=random, device=events.device)
+    normal = torch.special.ndtri(spread_out(len(events), jitter)[:, None])
+    level = torch.exp(settings.level_mean + settings.level_spread * normal).clamp(LEAST, MOST)
+    noise = level * torch.randn(events.shape, generator=random, device=events.device)
+    events, level = events.repeat(2, 1), level.repeat(2, 1)
+    noisy, spread = events + torch.cat([noise, -noise]), 1 + level * level
+    return noisy, level, (events - noisy / spread) * torch.sqrt(spread) / level
