@@ -7,7 +7,7 @@ from sideband.infer.arguments import Parser, folder, number, whole
 from sideband.infer.errors import guarded
 
 # What the commands import; the grid starts their steps in processes that have it.
-HEAVY = ("sideband.export.cell", "sideband.export.compare", "onnxscript.optimizer", "sklearn.ensemble")
+HEAVY = ("sideband.export.cell", "sideband.export.compare", "onnxscript.rewriter.rules.common", "sklearn.ensemble")
 
 
 def main() -> int:

@@ -17,17 +17,36 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.compose
-import onnxscript.optimizer
 import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnx_ir import serde
+from onnx_ir.passes import PassBase, Sequential, common
+from onnxscript.optimizer import fold_constants_ir
+from onnxscript.rewriter import RewritePass
+from onnxscript.rewriter.rules import common as rules
 from torch import nn
 
 from sideband.infer import events
 from sideband.train.classifiers.trees import TreeEnsemble
 
 OPSET, ML_OPSET, IR = 18, 3, 8
+
+# The exporter tries some fifty patterns at every node, which takes most of an export. These are the ones that ever fit.
+RULES = (
+    rules.no_op_transpose_rule,
+    rules.transpose_transpose_rule,
+    rules.reshape_reshape_rule,
+    rules.squeeze_reshape_1d_rule,
+    rules.collapse_slice_rule,
+    rules.collapse_slice2_rule,
+    rules.min_max_rule,
+    rules.max_min_rule,
+    rules.add_0_rule,
+    rules.mul_by_1_rule,
+    rules.div_by_1_rule,
+)
 
 
 def from_module(
@@ -173,9 +192,26 @@ def _traced(module: nn.Module, example: Mapping[str, NDArray[np.float32]], outpu
 
 
 def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Do what the exporter would do last: fold constants, inline functions, remove repeated work."""
+    """Do what the exporter would do last: inline functions, fold constants, remove repeated work."""
+    graph = serde.deserialize_model(model)
+    passes: list[PassBase] = [
+        RewritePass(RULES),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.LiftSubgraphInitializersToMainGraphPass(),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.IdentityEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    ]
     with _quiet():
-        return _plain(onnxscript.optimizer.optimize(model))
+        common.InlinePass()(graph)
+        fold_constants_ir(graph, onnx_shape_inference=True)
+        Sequential(*passes)(graph)
+    return _plain(serde.serialize_model(graph))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ BELONGS = {
     "mlflow": ("benchmarks.tracking",),
     "torch": ("train", "export"),
     "onnx": ("export",),
+    "onnx_ir": ("export",),
     "onnxscript": ("export",),
     # The LHC Olympics files are pandas stores, so their reader cannot do without it.
     "pandas": ("benchmarks.events.lhco", *(f"benchmarks.{room}" for room in sorted(ABOVE))),
