@@ -81,7 +81,7 @@ SETTINGS = shared.Settings(
     critic_layers=2,
     generator_steps=50,
     distance_events=500,
-    training=Training(600, 256, 3e-3, "constant", interval=100, patience=None, ema=0.98, momentum=0.5, clip=1.0),
+    training=Training(600, 1024, 3e-3, "constant", interval=100, patience=None, ema=0.98, momentum=0.5, clip=1.0),
 )
 
 

@@ -28,6 +28,8 @@ from sideband.train.settings import Count, Depth, Positive, Range, Width
 
 Weight = Annotated[float, Range(0, 1e9)]
 
+MASS_BINS = 40  # over the mass range, in which events are counted
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -40,10 +42,13 @@ class Settings:
     consistency: Weight = 0.1  # weight of the loss: authors' code; 10 for LaTRANSIT, see its page
     adversarial: Weight = 1.0  # weight of the loss: ours, theirs is 0.2
     generator_steps: Annotated[int, Range(0, 10**9)] = 200  # before the critic starts to learn: ours, theirs are 560
+    evenly: Count = 4  # events of a batch for each that is taken, so that all masses come equally often: ours
     distance_events: Count = 4000  # held-out events for the energy distance that tells when to stop: ours
     # Ours, up to convergence of that distance. The authors train for 200 epochs and keep the last.
     training: Training = field(
-        default_factory=lambda: Training(batch=512, learning_rate=2e-3, interval=100, momentum=0.5, clip=1.0, ema=0.998)
+        default_factory=lambda: Training(
+            batch=2048, learning_rate=2e-3, interval=100, momentum=0.5, clip=1.0, ema=0.998
+        )
     )
 
     def __post_init__(self) -> None:
@@ -81,8 +86,13 @@ class Game(nn.Module):
         self.critic = Critic(features, 1, settings.critic_hidden, settings.critic_layers)
 
     def exchange(self, batch: Batch) -> Exchange:
-        """Encode the events and move each to the mass of another; both players judge these."""
-        events, mass = (rows[0] for rows in batch.rows)
+        """Take some events of a batch, encode them, and move each to the mass of another; both players judge these.
+
+        Heavy events are rare, and a morph that meets few of them carries light events wrongly to where they are.
+        """
+        events, mass, weight = (rows[0] for rows in batch.rows)
+        taken = torch.multinomial(weight[:, 0], -(-len(events) // self.settings.evenly), generator=batch.random)
+        events, mass = events[taken], mass[taken]
         other = mass[torch.randperm(len(mass), generator=batch.random, device=mass.device)]
         latent = self.morph.encoder(events, mass)
         moved, rebuilt = self.morph.decoded(latent, other, mass)
@@ -149,5 +159,12 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
             lambda game, batch: game.morph_loss(batch, masses),
         ),
     ]
-    run_fit("morph", game, players, [x, mass], settings.training, run, prepare=Game.exchange)
+    run_fit("morph", game, players, [x, mass, rarity(mass)], settings.training, run, prepare=Game.exchange)
     return Fitted({"morph": morph})
+
+
+def rarity(mass: Tensor) -> Tensor:
+    """Weights `[N, 1]` with which scaled masses `[N, 1]` are drawn equally often; rare ones at most a hundred times."""
+    own = ((mass + 1) / 2 * MASS_BINS).long().clamp(0, MASS_BINS - 1)
+    there = torch.bincount(own[:, 0], minlength=MASS_BINS)
+    return (1 / there.clamp(min=float(there.max()) / 100))[own]
