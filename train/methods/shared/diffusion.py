@@ -30,9 +30,7 @@ class Settings:
     level_mean: Annotated[float, Range(-6, 4)] = -1.2  # mean of ln(noise level) in training: PC-Droid's code
     level_spread: Annotated[float, Range(0, 10, above=True)] = 1.2  # its standard deviation: PC-Droid's code
     # Ours, up to convergence; the average of the weights is PC-Droid's.
-    training: Training = field(
-        default_factory=lambda: Training(batch=512, learning_rate=2e-3, interval=100, weight_decay=1e-2)
-    )
+    training: Training = field(default_factory=lambda: Training(batch=512, learning_rate=2e-3, weight_decay=1e-2))
 
 
 def build(settings: Settings, features: int, needs: Mapping[str, Any]) -> dict[str, nn.Module]:
