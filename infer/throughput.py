@@ -87,7 +87,7 @@ def measure(
             for scope, call in scopes.items():
                 timing = time_calls([call() for _ in range(callers)], batch, repeats, seconds)
                 yield _row({**common, "scope": scope, "batch": batch, "threads": callers, **timing}, matmul)
-        # The last rate, in blocks a caller.
+        # From the rate of the row above: numpy to numpy, in the largest batch.
         blocks = math.ceil(timing["events_per_second"] * FILE_SECONDS / draws.BLOCK / callers)
         timing = _time_file(model, task, inputs, callers, repeats, min(file_events, blocks * draws.BLOCK * callers))
         yield _row({**common, "scope": "file", "batch": draws.BLOCK, "threads": callers, **timing}, matmul)
@@ -153,12 +153,9 @@ def settled(times: Sequence[float]) -> bool:
     (True, False, False)
     """
     ordered, number = sorted(times), len(times)
-    outside, left_out = 2.0 * 0.5**number, 0  # probability, and times at either end that the interval can do without
-    while (more := outside + 2 * math.comb(number, left_out + 1) * 0.5**number) <= 0.05:
-        outside, left_out = more, left_out + 1
-    if outside > 0.05:
-        return False
-    return ordered[-1 - left_out] - ordered[left_out] <= NARROW * float(np.median(ordered))
+    # Times at either end that the interval leaves out: the sign test's, in its normal approximation.
+    left_out = math.floor((number - 1) / 2 - 0.98 * math.sqrt(number))
+    return left_out >= 0 and ordered[-1 - left_out] - ordered[left_out] <= NARROW * float(np.median(ordered))
 
 
 def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int, repeats: int, count: int) -> Record:

@@ -10,7 +10,7 @@ from sideband.benchmarks.metrics.closure import closure
 from sideband.benchmarks.problems.search import draw
 from sideband.infer.inputs import Rows
 from sideband.train.distance import energy_distance
-from sideband.train.fit import Training
+from sideband.train.fit import Batch, Training
 from sideband.train.methods.search import latransit, transit
 from sideband.train.methods.shared import morph as shared
 from sideband.train.nets.morph import Encoder, Morph, MorphSettings
@@ -83,6 +83,24 @@ SETTINGS = shared.Settings(
     distance_events=500,
     training=Training(600, 1024, 3e-3, "constant", interval=100, patience=None, ema=0.98, momentum=0.5, clip=1.0),
 )
+
+
+def test_rare_masses_are_taken_as_often_as_common_ones() -> None:
+    random = torch.Generator().manual_seed(4)
+    mass = 2 * torch.rand(40_000, 1, generator=random) ** 3 - 1  # falls steeply
+    weight = shared.rarity(mass)
+    assert weight.shape == mass.shape
+    assert weight.max() <= 100.001 * weight.min()
+    for low, high in ((-1.0, -0.5), (0.0, 0.5), (0.5, 1.0)):
+        inside = (mass >= low) & (mass < high)
+        torch.testing.assert_close(weight[inside].sum() / weight.sum(), torch.tensor(0.25), atol=0.01, rtol=0)
+    # What the players are given has them equally often too, as far as a quarter of the events allows.
+    game, events = shared.Game(2, SETTINGS), torch.randn(4000, 2, generator=random)
+    rows = tuple(each[:4000][None] for each in (events, mass, weight))
+    made = game.exchange(Batch(rows, 0, random))
+    assert len(made.mass) == 1000
+    assert float((mass[:4000] > 0).float().mean()) == pytest.approx(0.21, abs=0.02)
+    assert float((made.mass > 0).float().mean()) > 0.4
 
 
 def test_transit_moves_a_feature_that_follows_the_mass(new_run: NewRun, tmp_path: Path) -> None:

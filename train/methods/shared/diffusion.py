@@ -56,10 +56,13 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
 
 def noised(events: Tensor, settings: Settings, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Events `[N, d]` with noise, then again with its mirror image: noisy events, levels, and outputs to learn.
+    """Add noise to events `[N, d]`, and then its mirror image.
 
-    Where the level is low, the output to learn is mostly the noise itself, which says nothing of the events. Mirror
-    images let it cancel (J. Hammersley and K. Morton, 1956, call such pairs antithetic).
+    Where the level is low, the output to learn is mostly the noise itself, which says nothing about the events. In
+    mirror images it cancels; Hammersley and Morton (1956) call such pairs antithetic.
+
+    Returns:
+        Noisy events `[2N, d]`, their noise levels `[2N, 1]`, and the outputs to learn `[2N, d]`.
     """
     jitter = torch.rand((), generator=random, device=events.device)
     normal = torch.special.ndtri(spread_out(len(events), jitter)[:, None])

@@ -164,7 +164,10 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
 
 def rarity(mass: Tensor) -> Tensor:
-    """Weights `[N, 1]` with which scaled masses `[N, 1]` are drawn equally often; rare ones at most a hundred times."""
+    """Weights `[N, 1]` with which all scaled masses `[N, 1]` are drawn about equally often.
+
+    They are the inverse of the number of events near in mass, and no more than a hundred times the least one.
+    """
     own = ((mass + 1) / 2 * MASS_BINS).long().clamp(0, MASS_BINS - 1)
     there = torch.bincount(own[:, 0], minlength=MASS_BINS)
     return (1 / there.clamp(min=float(there.max()) / 100))[own]
