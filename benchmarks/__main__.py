@@ -45,6 +45,14 @@ def main() -> int:
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
 
+    scores = commands.add_parser("scores", help="cross-fitted scores of your own events, in the order of their files")
+    scores.add_argument("folder", type=Path, help="runs/SUITE")
+    scores.add_argument("--method", required=True, help="one with a template")
+    for name in ("window", "injection", "seed"):
+        scores.add_argument(f"--{name}", help=f"its name in the grid (default: the suite's first {name})")
+    scores.add_argument("--columns", nargs="+", default=(), help="further columns, or expressions, of the events")
+    scores.add_argument("--out", type=Path, required=True, help="file.parquet, .root, .h5 or .csv")
+
     migrate = commands.add_parser("migrate", help="make MLflow's tables before many processes write to them")
     record = commands.add_parser("record", help="bring MLflow up to date with every finished cell of a suite")
     record.add_argument("folder", type=Path, help="runs/SUITE")

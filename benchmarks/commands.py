@@ -42,6 +42,18 @@ def report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def scores(arguments: argparse.Namespace) -> int:
+    """Write cross-fitted scores of the events of a search."""
+    from sideband.benchmarks.report import scores as files_of
+
+    place = (arguments.window, arguments.injection, arguments.seed)
+    number, files = files_of.write(arguments.folder, arguments.method, arguments.out, place, arguments.columns)
+    print(f"{arguments.out}: {number:,} events")
+    if len(files) > 1:
+        print(*(f"file {index}: {path}" for index, path in enumerate(files)), sep="\n")
+    return 0
+
+
 def migrate(arguments: argparse.Namespace) -> int:
     """Make MLflow's tables."""
     from sideband.benchmarks.tracking import store
@@ -214,7 +226,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     each.__name__: each
     for each in (
-        *(run, merge, report, record, migrate),
+        *(run, merge, report, scores, record, migrate),
         *(download, generate, showers, describe, validate),
         *(task, control, evaluate),
     )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Columns = dict[str, NDArray[np.float32]]
+ROW = "event_row"  # the column that says where an event stands in the files that it came from
 
 
 def joined(columns: Columns, names: Sequence[str]) -> NDArray[np.float32]:

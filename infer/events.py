@@ -39,7 +39,8 @@ from .stream import Stream
 __all__ = [
     "Columns", "Stream", "as_float32", "atomic", "attribute", "attributes", "check_memory", "check_output", "column",
     "count", "datasets", "fault", "in_window", "is_pandas", "item", "items", "listed", "new_file", "opened", "read",
-    "read_json", "sha256", "shape", "sole_writer", "undamaged", "unit", "unstored", "writable", "write", "write_json",
+    "read_json", "sha256", "shape", "sole_writer", "undamaged", "unit", "unstored", "whole", "writable", "write",
+    "write_json",
 ]  # fmt: skip
 
 
@@ -54,6 +55,23 @@ def read(path: str | Path, columns: Sequence[str], group: str = "/", rows: slice
         found = datasets(node, columns, path)
         _check_room(found, rows, path)
         return {name: column(data, name, path, rows) for name, data in found.items()}
+
+
+def whole(
+    path: str | Path, columns: Sequence[str], group: str = "/", rows: slice = slice(None)
+) -> dict[str, NDArray[Any]]:
+    """Read columns of whole numbers `[N]` as they are stored.
+
+    Raises:
+        BadInput: one is missing, damaged, or of another type.
+    """
+    with opened(path, group) as node:
+        found = datasets(node, columns, path)
+        for name, data in found.items():
+            if data.dtype.kind not in "iu" or data.ndim != 1:
+                raise BadInput(f"{path}: column {name!r} does not hold one whole number an event; make the file again")
+        with undamaged(path):
+            return {name: data[rows] for name, data in found.items()}
 
 
 def count(node: h5py.Group, columns: Sequence[str], path: str | Path) -> int:

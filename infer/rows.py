@@ -143,7 +143,7 @@ def _digest(path: Path, modified: int, size: int) -> str:
 def write(
     group: h5py.Group,
     name: str,
-    numbers: NDArray[np.int64],
+    numbers: NDArray[np.integer],
     shape: Sequence[int],
     files: Sequence[tuple[Path, int]],
     unit: str,

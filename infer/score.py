@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import draws, events, purpose
-from .columns import flattened, joined
+from .columns import ROW, flattened, joined
 from .errors import BadInput
 from .metadata import MAKERS
 from .model import Model
@@ -30,7 +30,8 @@ def score(
 
     An encoder has no score, so its `latent` is written. With several models, event i is scored by model i modulo
     their number: the folds of a cross-fit, where each event is scored by the model that did not see it. Features beyond
-    the range the model was fitted in are clamped there by the graph; their number is the attribute `clamped`.
+    the range the model was fitted in are clamped there by the graph, and the column `clamped` is 1. The column
+    `event_row` is kept where the events have one.
 
     Args:
         models: graphs with role "score", "density" or "encoder" and the same inputs.
@@ -55,6 +56,8 @@ def score(
         total = events.count(node, names, path)
         if not total:
             raise BadInput(f"{path}: no events in '{group}'")
+        known = [ROW] if ROW in node else []
+        events.count(node, [*names, *known], path)
     threads = threads or (1 if first.provider == "cuda" else cores())
     ((output, width),) = ((port.columns[0], port.width) for port in first.outputs.values())
     identity = {
@@ -74,9 +77,11 @@ def score(
         for name, (lowest, highest) in fitted.items():
             numbers = flattened(rows[name])
             outside |= ((numbers < lowest) | (numbers > highest)).any(axis=1)
-        return {output: result, "clamped": outside.astype(np.float32)}
+        kept = events.whole(path, known, group, slice(start, start + size))
+        return {output: result, "clamped": outside.astype(np.float32), **kept}
 
-    with events.Stream(out, [output, "clamped"], total, CHUNK, identity, {}, {output: width}) as stream:
+    columns = [output, "clamped", *known]
+    with events.Stream(out, columns, total, CHUNK, identity, {}, {output: width}, known) as stream:
         return stream.fill(make, threads, progress)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +39,7 @@ class Stream:
         identity: attributes of the finished file.
         units: unit of each column.
         widths: how many numbers wide columns have per event; the others have one.
+        whole: the columns that are whole numbers, uint32 in place of float32.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Stream:
         identity: Mapping[str, Any],
         units: Mapping[str, str],
         widths: Mapping[str, int] | None = None,
+        whole: Collection[str] = (),
     ) -> None:
         self.path, self.columns, self.total, self.chunk = Path(path), tuple(columns), total, chunk
-        self.identity, self.units = dict(identity), dict(units)
+        self.identity, self.units, self.whole = dict(identity), dict(units), frozenset(whole)
         self.widths = {name: (widths or {}).get(name, 1) for name in columns}
         self.part = self.path.with_name(f".{self.path.name}.part")
         self.done_path = self.path.with_name(f".{self.path.name}.done")
@@ -118,7 +120,8 @@ class Stream:
                 width = self.widths[name]
                 space = h5py.h5s.create_simple((self.total,) if width == 1 else (self.total, width))
                 plan.set_obj_track_times(False)  # so that equal content is equal bytes
-                data = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, dcpl=plan))
+                kind = h5py.h5t.STD_U32LE if name in self.whole else h5py.h5t.IEEE_F32LE
+                data = h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, dcpl=plan))
                 data.attrs["unit"] = self.units.get(name, "")
             for name, value in self.identity.items():
                 file.attrs[name] = value
@@ -128,11 +131,11 @@ class Stream:
         flags = os.pread(self._done, self.chunks, 32)
         return [index for index, flag in enumerate(flags) if not flag]
 
-    def write(self, index: int, columns: Mapping[str, NDArray[np.float32]]) -> None:
+    def write(self, index: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Write one whole chunk, then mark it done; several threads may do so at once."""
         with writable(self.path):
             for name in self.columns:
-                data = np.ascontiguousarray(columns[name], dtype="<f4").tobytes()
+                data = np.ascontiguousarray(columns[name], dtype="<u4" if name in self.whole else "<f4").tobytes()
                 place = self._offsets[name] + 4 * index * self.chunk * self.widths[name]
                 while data:
                     written = os.pwrite(self._data, data, place)

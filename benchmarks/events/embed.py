@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sideband.benchmarks.events.hdf5 import DIJET_FEATURES
+from sideband.benchmarks.events.own import DIJET_FEATURES
 from sideband.benchmarks.events.sources import PARTS
 from sideband.infer import events
 

@@ -3,27 +3,22 @@
 Data: G. Kasieczka, B. Nachman, D. Shih, "Official datasets for LHC Olympics 2020", Zenodo (CC BY 4.0).
 """
 
-import io
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from sideband.benchmarks.events import dijet
 from sideband.benchmarks.events.dijet import DEFAULT, FEATURES, UNITS
+from sideband.benchmarks.events.formats import store
 from sideband.benchmarks.events.tables import Dataset, Events
 from sideband.infer import events
 from sideband.infer.errors import BadInput, in_one_line
 
 COLUMNS = tuple(f"{name}j{jet}" for jet in (1, 2) for name in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
-
-# Types of attributes in a pandas store; PyTables stores truth values as bit fields.
-KNOWN = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM, h5py.h5t.BITFIELD}
 
 
 def olympics(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Dataset:
@@ -52,7 +47,7 @@ def olympics(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) 
 
 def read(path: Path, features: tuple[str, ...] = DEFAULT) -> Events:
     """Read one file; j1 is the lighter jet, as in arXiv:2109.00546."""
-    _check_store(path)
+    store.check(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about nodes that PyTables cannot read; missing columns are refused below
@@ -87,64 +82,6 @@ def read(path: Path, features: tuple[str, ...] = DEFAULT) -> Events:
             raise BadInput(f"{path}: column 'label' holds values other than 0 and 1")
         label = frame["label"].to_numpy(np.int8)
     return Events(table["m_jj"], np.stack([table[name] for name in features], axis=1), label)
-
-
-def _check_store(path: Path) -> None:
-    """Walk through a store with h5py first: PyTables crashes on many damaged files, and runs pickled code.
-
-    Raises:
-        BadInput: the file is not HDF5, is damaged, lacks some of its values, or has pickles of more than names and
-            numbers.
-    """
-    with events.opened(path) as file:
-        left: list[tuple[str, h5py.HLObject]] = [("", file)]
-        groups = set()
-        while left:
-            name, item = left.pop()
-            _check_attributes(path, name or "/", item)
-            if isinstance(item, h5py.Group):
-                place = h5py.h5o.get_info(item.id).addr
-                if place in groups:
-                    raise BadInput(f"{path}: group '{name}' is in the file twice; fetch or write it again")
-                groups.add(place)
-                inside = events.items(item)
-                if None in inside.values():
-                    raise BadInput(f"{path}: group '{name}' has links that lead nowhere; fetch or write it again")
-                left += [(f"{name}/{key}", each) for key, each in inside.items()]
-            elif isinstance(item, h5py.Dataset) and "/_i_table/" not in name:  # an index is neither filled nor read
-                wrong = events.unstored(item)
-                if wrong:
-                    raise BadInput(f"{path}: '{name}' {wrong}")
-
-
-def _check_attributes(path: Path, name: str, item: h5py.HLObject) -> None:
-    for key in item.attrs:
-        known = isinstance(key, str) and key != "PSEUDOATOM"  # names that are not UTF-8 come as bytes
-        if not known or item.attrs.get_id(key).get_type().get_class() not in KNOWN or _imports(item.attrs[key]):
-            raise BadInput(
-                f"{path}: attribute {key!r} of {name!r} has a type that no LHC Olympics file has: the file is "
-                "damaged, or contains pickled objects; fetch or write it again"
-            )
-
-
-class _Plain(pickle.Unpickler):
-    """Unpickles only names, numbers and containers of them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise ImportError(f"{module}.{name}")
-
-
-def _imports(value: Any) -> bool:
-    """Whether an attribute is a pickle that would import, and so run, code."""
-    if not isinstance(value, bytes) or not value.endswith(b"."):  # PyTables unpickles nothing else
-        return False
-    try:
-        _Plain(io.BytesIO(value)).load()
-    except ImportError:
-        return True
-    except Exception:  # text that merely ends like a pickle fails in any way
-        return False
-    return False
 
 
 def columns(frame: pd.DataFrame) -> dict[str, Any]:

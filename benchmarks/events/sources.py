@@ -1,12 +1,13 @@
-"""The data set of a suite: the embedded dijets, muon pairs, any HDF5 file, or the LHC Olympics files."""
+"""The data set of a suite: the embedded dijets, muon pairs, files of one's own, or the LHC Olympics files."""
 
+import glob
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sideband.benchmarks.events import changes, dimuons, hdf5, whole
+from sideband.benchmarks.events import changes, dimuons, own, whole
 from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events
 from sideband.infer.damage import check_regular
@@ -41,14 +42,16 @@ def _read(config: Mapping[str, Any], found: Mapping[str, Path], digest: str) -> 
         from sideband.benchmarks.events import lhco  # needs pandas
 
         return lhco.olympics(config, found, digest)
-    return (hdf5.embedded if config["source"] == "dijets" else hdf5.own)(config, found, digest)
+    return (own.embedded if config["source"] == "dijets" else own.own)(config, found, digest)
 
 
 def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
     """The files of the section by part: data, and signal, background and simulation if given.
 
+    Further files of a part follow its first one as "data 2", "data 3" and so on.
+
     Raises:
-        BadInput: a file does not exist, or is a folder or a device.
+        BadInput: a file does not exist, or is a folder or a device; or a pattern matches none.
     """
     if config["source"] == "dimuons":
         return {}
@@ -56,7 +59,10 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
         chosen = {"signal": RESONANCES[config.get("resonance", "two_prongs")]}
         chosen |= {"simulation": SHOWERS[config.get("shower", "alphas")]}
         return {part: DIJETS / f"{chosen.get(part, part)}.h5" for part in PARTS}
-    found = {part: base / config[part] for part in (*PARTS, "test") if part in config}
+    found = {}
+    for part in (*PARTS, "test"):
+        for index, path in enumerate(_paths(part, config.get(part, []), base)):
+            found[f"{part} {index + 1}" if index else part] = path
     if config["source"] == "shower_files":
         found |= {f"decays {index}": base / each["file"] for index, each in enumerate(config["decays"])}
     for part, path in found.items():
@@ -64,9 +70,25 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
             hint = (
                 "; `python -m benchmarks download` fetches the LHC Olympics files" if config["source"] == "lhco" else ""
             )
-            raise BadInput(f"{path}: no such file (the suite's dataset.{part}){hint}")
+            raise BadInput(f"{path}: no such file (the suite's dataset.{part.split()[0]}){hint}")
         check_regular(path)
     return found
+
+
+def _paths(part: str, given: str | list[str], base: Path) -> Iterator[Path]:
+    """The files that a section names for a part, in its order; those of a pattern in the order of their names."""
+    seen = set()
+    for name in [given] if isinstance(given, str) else given:
+        matches = [str(base / name)]
+        if not os.path.exists(base / name) and glob.has_magic(name):
+            matches = sorted(glob.glob(str(base / name), recursive=True))
+            if not matches:
+                raise BadInput(f"{base / name}: matches no file (the suite's dataset.{part}); correct the pattern")
+        for path in matches:
+            if os.path.realpath(path) in seen:
+                raise BadInput(f"{path}: is named twice (the suite's dataset.{part}); name it once")
+            seen.add(os.path.realpath(path))
+            yield Path(path)
 
 
 def absolute(section: Mapping[str, Any], base: Path) -> dict[str, Any]:
@@ -74,10 +96,15 @@ def absolute(section: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
     def resolved(key: str, value: Any) -> Any:
         if key in (*PARTS, "test", "file"):
-            return os.path.realpath(base / value)
+            return [resolved(key, each) for each in value] if isinstance(value, list) else _from_root(base, value)
         return [absolute(each, base) for each in value] if key == "decays" and isinstance(value, list) else value
 
     return {key: resolved(key, value) for key, value in section.items()}
+
+
+def _from_root(base: Path, name: str) -> str:
+    """A path, or a pattern of paths, from the root."""
+    return os.path.realpath(base / name)
 
 
 def identity(config: Mapping[str, Any], base: Path) -> str:

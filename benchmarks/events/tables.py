@@ -22,13 +22,13 @@ class Events:
         mass: `[N]`.
         features: `[N, d]`; without the wide features of a data set, which stay in its files.
         label: `[N]`, 1 for signal and 0 for background; None where that is not known.
-        rows: `[N]`, where each event stands in the files of its data set; None if it has no wide features.
+        rows: `[N]`, where each event stands in the files of its data set; None if it has no files of its own.
     """
 
     mass: Array
     features: Array
     label: NDArray[np.int8] | None = None
-    rows: NDArray[np.int64] | None = None
+    rows: NDArray[np.integer] | None = None
 
     def __len__(self) -> int:
         return len(self.mass)
@@ -68,7 +68,7 @@ class Dataset:
         description: what it is, for the report.
         sha256: digest of everything above that came from files.
         wide: the shape of an event of each feature that has more than one number.
-        files: where the wide features are, each file with the number of its events; `Events.rows` runs through them.
+        files: every file with the number of its events; `Events.rows` runs through them, and wide features are there.
         whole: the features that hold nothing but whole numbers, which tasks smear.
     """
 

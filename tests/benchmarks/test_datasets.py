@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sideband.benchmarks.events import embed, sources, tables
-from sideband.benchmarks.events.hdf5 import DIJET_FEATURES
+from sideband.benchmarks.events.own import DIJET_FEATURES
 from sideband.benchmarks.events.sources import DIJETS
 from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events

@@ -158,7 +158,7 @@ def test_pickled_code_does_not_run(tmp_path: Path) -> None:
     Code.folder = tmp_path / "made"
     with h5py.File(path, "a") as file:
         file["df"].attrs["info"] = np.bytes_(pickle.dumps(Code(), protocol=0))
-    with pytest.raises(BadInput, match="attribute 'info' of '/df' has a type that no LHC Olympics file has"):
+    with pytest.raises(BadInput, match="attribute 'info' of '/df' has a type that no table of numbers has"):
         lhco.read(path)
     assert not (tmp_path / "made").exists()
 
@@ -178,7 +178,7 @@ def test_structures_that_pytables_cannot_stand_are_refused(tmp_path: Path) -> No
         file.create_dataset("df/block0_values", (2_000_000_000, 14), "f8")
 
     changes = {looped: "is in the file twice", dangling: "has links that lead nowhere"}
-    changes |= {unnamed: "a type that no LHC Olympics", unwritten: "not all of them were ever written"}
+    changes |= {unnamed: "a type that no table of numbers", unwritten: "not all of them were ever written"}
     for change, message in changes.items():
         path = store(tmp_path / "e.h5", [row(HEAVY, LIGHT, label=0)])
         with h5py.File(path, "a") as file:

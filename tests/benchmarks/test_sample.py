@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sideband.benchmarks.events.hdf5 import DIJET_FEATURES
+from sideband.benchmarks.events.own import DIJET_FEATURES
 from sideband.benchmarks.grid import suite as suites
 from sideband.infer.errors import BadInput
 from tests.conftest import OWN

@@ -31,7 +31,7 @@ from tests.conftest import OWN
         ({"shared": {"iad": {}}}, r"shared\.iad: a method, not a shared fit"),
         ({"methods": {"cathode": 3}}, r"methods\.cathode: 3 is not of type"),
         ({"injections": ...}, r"methods\.iad: a reference that reads the truth"),
-        ({"dataset": {"source": "cms"}}, "dataset.source is 'cms'; choose one of dijets, dimuons, hdf5, lhco"),
+        ({"dataset": {"source": "cms"}}, "dataset.source is 'cms'; choose one of dijets, dimuons, events, hdf5, lhco"),
         ({"dataset": {"source": "dijets", "data": "a.h5"}}, "dataset: .*'data' was unexpected"),
         ({"dataset": {"source": "hdf5", "data": "a.h5"}}, "dataset: '(mass|features)' is a required property"),
         ({"dataset": {"source": "lhco", "data": "absent.h5"}}, r"absent\.h5: no such file \(the suite's"),

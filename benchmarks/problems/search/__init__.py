@@ -23,7 +23,7 @@ class Search(Problem):
     """Windows in mass, injections of signal in each, and several draws of each injection."""
 
     events = "dijets"
-    sources = ("dijets", "dimuons", "hdf5", "lhco")
+    sources = ("dijets", "dimuons", "events", "hdf5", "lhco")
     keys = suites.KEYS
     evaluation = records.EVALUATION
 

@@ -11,6 +11,7 @@ from sideband.benchmarks.events import whole
 from sideband.benchmarks.events.tables import Dataset, Events, join
 from sideband.benchmarks.events.task import LEAST_EVENTS, Range
 from sideband.infer import events
+from sideband.infer.columns import ROW
 from sideband.infer.draws import generator
 from sideband.infer.errors import BadInput
 
@@ -82,6 +83,8 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     with events.new_file(out) as file:
         file.attrs.update(_attributes(dataset, recipe) | _counts(data, inside, recipe))
         dataset.write(file.create_group("data"), data)
+        if data.rows is not None:
+            file["data"].create_dataset(ROW, data=data.rows.astype(np.uint32))
         file.create_dataset("target", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]
         if dataset.simulation is not None:
             kept = events.in_window(dataset.simulation.mass, recipe.mass_range)

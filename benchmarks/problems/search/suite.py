@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from sideband.benchmarks import catalogue
-from sideband.benchmarks.events import changes, hdf5, sources
+from sideband.benchmarks.events import changes, sources
+from sideband.benchmarks.events.own import dijets
 from sideband.benchmarks.events.task import Range, seed_name, window_name
 from sideband.benchmarks.problems.search.draw import BACKGROUND_SPLIT, Recipe
 from sideband.infer import events
+from sideband.infer.columns import ROW
 from sideband.infer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ T = TypeVar("T")
 NEEDED = ("mass_range", "windows")
 VALIDATION = ("validation_windows", "validation_seeds")
 KEYS = (*NEEDED, *VALIDATION, "tasks", "injections", "background_seeds", "excess", "data_events", "studies")
-RESERVED = ("label", "weight")  # columns of the layout that are neither mass nor features
+RESERVED = ("label", "weight", ROW)  # columns of the layout that are neither mass nor features
 
 
 def windows(suite: "Suite") -> dict[str, Range | None]:
@@ -103,7 +105,8 @@ def _check_events(suite: "Suite", path: str) -> None:
         raise BadInput(
             f"{path}: 'injections' is missing; signal that comes apart from the data is not in them until injected"
         )
-    for name in [section.get("mass", {}).get("column"), *section.get("features", [])]:
+    for given in [section.get("mass", ""), *section.get("features", [])]:
+        name = given if isinstance(given, str) else given["column"]
         if name in RESERVED:
             raise BadInput(
                 f"{path}: dataset: '{name}' is no name for a mass or a feature; events files call another column so"
@@ -181,7 +184,7 @@ def with_sample(suite: "Suite", folder: Path) -> dict[str, Any]:
 def _of_sample(section: Mapping[str, Any], parts: Mapping[str, str], folder: Path) -> dict[str, Any]:
     """A section of embedded dijets with a sample's files, its features and its changes the same."""
     kept = {key: section[key] for key in changes.KEYS if key in section}
-    return {"source": "hdf5", **parts, **hdf5.dijets(section), **kept, "description": f"events of {folder.name}"}
+    return {"source": "events", **parts, **dijets(section), **kept, "description": f"events of {folder.name}"}
 
 
 def _tasks_with_sample(suite: "Suite", parts: Mapping[str, str], folder: Path, there: int) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Tables of events in the formats that physicists keep; a file's content says which one it is.
+
+One format a file: ROOT, Parquet, CSV, HDF5 with a dataset a column, and pandas' HDF5. Each gives columns in chunks, so
+a file may be larger than the memory.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sideband.infer import events
+from sideband.infer.damage import check_regular, kind
+from sideband.infer.errors import BadInput
+
+ROWS = 200_000  # events in a chunk
+MODULES = {"HDF5": "hdf5", "pandas HDF5": "store", "ROOT": "root", "Parquet": "parquet", "CSV": "text"}
+
+# An array of numpy or awkward, the first axis of which is events.
+Chunk = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the table of events is in a file.
+
+    Args:
+        tree: the TTree or RNTuple of a ROOT file; "" for its only one.
+        group: the group of an HDF5 file, its dataset of records, or the key of a pandas store; "" for the file itself.
+    """
+
+    tree: str = ""
+    group: str = ""
+
+
+class Reader(Protocol):
+    """An open table of events."""
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """The unit of every column, "" where the file names none."""
+
+    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+        """Some columns, in chunks of equally many events each; a missing value is NaN."""
+
+
+def format_of(path: Path) -> str:
+    """The format of a file by its content, a key of `MODULES`.
+
+    Raises:
+        BadInput: the file is missing, empty, or of another format.
+    """
+    check_regular(path)
+    found = kind(path)
+    if not found:
+        with events.opened(path) as file:
+            return "pandas HDF5" if events.is_pandas(file) else "HDF5"
+    known = {"a ROOT file": "ROOT", "a Parquet file": "Parquet", "a text file": "CSV"}
+    if found not in known:
+        raise BadInput(f"{path}: {found}; give events as ROOT, Parquet, CSV or HDF5")
+    return known[found]
+
+
+@contextmanager
+def opened(path: Path, place: Place = Place()) -> Iterator[Reader]:
+    """Open the table of events of one file.
+
+    Raises:
+        BadInput: a format that is not read, a damaged file, no such table, or a file that changed within the block.
+    """
+    name = format_of(path)
+    before = path.stat()
+    if place.tree and name != "ROOT":
+        raise BadInput(f"{path}: is {name}, which has no trees; remove dataset.tree, or give a ROOT file")
+    if place.group and "HDF5" not in name:
+        raise BadInput(f"{path}: is {name}, which has no groups; remove dataset.group, or give an HDF5 file")
+    module = importlib.import_module(f"{__name__}.{MODULES[name]}")  # with the library that the format needs
+    with module.opened(path, place) as reader:
+        yield reader
+    after = path.stat()
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        raise BadInput(f"{path}: changed while it was read; wait until it is written, and run again")
+
+
+def check_names(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse columns that a file does not have; raises `BadInput`."""
+    for name in names:
+        if name not in there:
+            raise BadInput(f"{path}: no column {name!r} (columns there: {events.listed(there)})")
+
+
+def plain(values: Any) -> Any:
+    """An array of awkward as numpy has it, unless the number of values differs from event to event."""
+    if isinstance(values, np.ndarray):
+        return values
+    import awkward as ak
+
+    try:
+        return np.ma.filled(ak.to_numpy(values, allow_missing=True), np.nan)
+    except (ValueError, TypeError):
+        return values
+
+
+def numbers(path: Path, name: str, values: Any) -> Any:
+    """Values as numpy has them; raises `BadInput` where they are not numbers."""
+    found = np.ma.filled(values.astype(float), np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    if found.dtype.kind not in "fiub":
+        raise BadInput(f"{path}: column {name!r} holds {found.dtype.name} values; events are made of numbers")
+    return found

@@ -1,0 +1,272 @@
+"""The same events whatever the format they are kept in, and one line where a file will not do."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import uproot
+
+from sideband.benchmarks.events import formats, sources
+from sideband.infer.errors import BadInput
+
+NUMBER = 500
+SECTION = {
+    "source": "events",
+    "mass": {"column": "m_vis", "unit": "GeV"},
+    "features": ["met", {"column": "ratio", "expression": "met / sqrt(ht)", "unit": "GeV^0.5"}],
+    "cut": "(ht > 20) & (n_jets >= 1)",
+}
+
+
+def table(number: int = NUMBER, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "m_vis": rng.uniform(100, 1000, number).astype(np.float32),
+        "met": rng.exponential(50, number).astype(np.float32),
+        "ht": rng.uniform(10, 300, number).astype(np.float32),
+        "n_jets": rng.integers(0, 5, number).astype(np.int32),
+        "event": np.arange(number, dtype=np.int64) + 2**40,
+        "run": np.repeat(np.int64(1), number),
+    }
+
+
+def write_hdf5(path: Path, columns: dict[str, Any], group: str = "/") -> None:
+    with h5py.File(path, "a") as file:
+        for name, values in columns.items():
+            file.require_group(group)[name] = values
+
+
+def write_records(path: Path, columns: dict[str, Any]) -> None:
+    records = np.empty(NUMBER, [(name, values.dtype) for name, values in columns.items()])
+    for name, values in columns.items():
+        records[name] = values
+    with h5py.File(path, "w") as file:
+        file["records"] = records
+
+
+def write_tree(path: Path, columns: dict[str, Any]) -> None:
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {name: values.dtype for name, values in columns.items()})
+        for low in range(0, NUMBER, 120):  # several baskets
+            file["Events"].extend({name: values[low : low + 120] for name, values in columns.items()})
+
+
+def write_ntuple(path: Path, columns: dict[str, Any]) -> None:
+    with uproot.recreate(path) as file:
+        file.mkrntuple("Events", columns)
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, Any]], None]] = {
+    "flat.h5": write_hdf5,
+    "tree.root": write_tree,
+    "ntuple.root": write_ntuple,
+    "events.parquet": lambda path, columns: pq.write_table(pa.table(columns), path, row_group_size=150),
+    "comma.csv": lambda path, columns: pd.DataFrame(columns).to_csv(path, index=False),
+    "blanks.txt": lambda path, columns: pd.DataFrame(columns).to_csv(path, index=False, sep=" "),
+    "fixed.hdf": lambda path, columns: pd.DataFrame(columns).to_hdf(path, key="df"),
+    "table.hdf": lambda path, columns: pd.DataFrame(columns).to_hdf(path, key="df", format="table"),
+}
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("root", "parquet", "text", "hdf5", "store"):
+        monkeypatch.setattr(f"sideband.benchmarks.events.formats.{name}.ROWS", 77)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.usefixtures("small_chunks")
+def test_every_format_gives_the_same_events(tmp_path: Path, name: str) -> None:
+    columns = table()
+    WRITERS[name](tmp_path / name, columns)
+    found = sources.load(SECTION | {"data": name}, tmp_path)
+    kept = np.flatnonzero((columns["ht"] > 20) & (columns["n_jets"] >= 1))
+    assert 0 < len(kept) < NUMBER
+    np.testing.assert_allclose(found.data.mass, columns["m_vis"][kept], rtol=1e-7)
+    expected = np.stack([columns["met"], columns["met"] / np.sqrt(columns["ht"])], 1)[kept]
+    np.testing.assert_allclose(found.data.features, expected, rtol=1e-6)
+    assert found.data.rows is not None
+    np.testing.assert_array_equal(found.data.rows, kept)
+    assert found.units == {"m_vis": "GeV", "met": "", "ratio": "GeV^0.5"}
+
+
+@pytest.mark.parametrize("write", [write_hdf5, write_records])
+def test_groups_and_records_of_hdf5(tmp_path: Path, write: Callable[..., None]) -> None:
+    columns = table()
+    write(tmp_path / "a.h5", columns, *(["deep/er"] if write is write_hdf5 else []))
+    group = "deep/er" if write is write_hdf5 else "records"
+    found = sources.load(SECTION | {"data": "a.h5", "group": group, "cut": "ht > 0"}, tmp_path)
+    np.testing.assert_array_equal(found.data.mass, columns["m_vis"])
+    with pytest.raises(BadInput, match=f"a.h5: no columns in '/', but it has: {group.split('/')[0]}; name one"):
+        sources.load(SECTION | {"data": "a.h5"}, tmp_path)
+    with pytest.raises(BadInput, match=r"a.h5: no group 'other'"):
+        sources.load(SECTION | {"data": "a.h5", "group": "other"}, tmp_path)
+
+
+def test_several_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    parts = {f"run{index}.parquet": table(100 + index, index) for index in (2, 0, 1)}
+    for name, columns in parts.items():
+        pq.write_table(pa.table(columns), tmp_path / name)
+    section = {key: value for key, value in SECTION.items() if key != "cut"}
+    found = sources.load(section | {"data": "run*.parquet"}, tmp_path)
+    ordered = [parts[f"run{index}.parquet"]["m_vis"] for index in range(3)]
+    np.testing.assert_array_equal(found.data.mass, np.concatenate(ordered))
+    np.testing.assert_array_equal(found.data.rows, np.arange(303))
+    assert [(path.name, length) for path, length in found.files] == [(f"run{i}.parquet", 100 + i) for i in range(3)]
+    assert "and 2 more files" in found.description
+    listed = sources.load(section | {"data": ["run1.parquet", "run0.parquet"]}, tmp_path)
+    np.testing.assert_array_equal(listed.data.mass, np.concatenate([ordered[1], ordered[0]]))
+    assert listed.sha256 != found.sha256
+
+
+def test_parquet_may_name_units_and_have_gaps_where_a_cut_falls(tmp_path: Path) -> None:
+    columns = table()
+    met = [None if jets == 0 else float(value) for jets, value in zip(columns["n_jets"], columns["met"], strict=True)]
+    fields = [pa.field("m_vis", pa.float32(), metadata={"unit": "GeV"}), ("met", pa.float64()), ("n_jets", pa.int32())]
+    data = [columns["m_vis"], met, columns["n_jets"]]
+    pq.write_table(pa.table(data, schema=pa.schema(fields)), tmp_path / "a.parquet")
+    section = {"source": "events", "data": "a.parquet", "mass": {"column": "m_vis"}, "features": ["met"]}
+    found = sources.load(section | {"cut": "n_jets > 0"}, tmp_path)
+    assert found.units["m_vis"] == "GeV"
+    assert len(found.data) == (columns["n_jets"] > 0).sum()
+    first = int(np.argmax(columns["n_jets"] == 0))
+    with pytest.raises(BadInput, match=rf"column 'met' holds \d+ NaN or infinite values \(first: row {first}\)"):
+        sources.load(section, tmp_path)
+    with pytest.raises(BadInput, match=r"'m_vis' is in GeV, the suite says TeV; correct dataset.mass.unit"):
+        sources.load(section | {"mass": {"column": "m_vis", "unit": "TeV"}}, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["root", "parquet"])
+def test_jagged_columns_give_one_number_by_an_index_and_a_cut(tmp_path: Path, kind: str) -> None:
+    jets = ak.Array([[30.0, 20.0], [], [40.0], [50.0, 5.0, 1.0]])
+    mass = np.float32([1, 2, 3, 4])
+    if kind == "root":
+        with uproot.recreate(tmp_path / "a.root") as file:
+            file.mktree("Events", {"m": "float32", "jet_pt": "var * float64"})
+            file["Events"].extend({"m": mass, "jet_pt": jets})
+        name, leading = "a.root", "jet_pt[:, 0]"
+    else:
+        ak.to_parquet(ak.zip({"m": mass, "pt": jets}, depth_limit=1), tmp_path / "a.parquet")
+        name, leading = "a.parquet", "pt[:, 0]"
+    column = leading.split("[")[0]
+    section: dict[str, Any] = {"source": "events", "data": name, "mass": {"column": "m"}}
+    first = {"column": "leading", "expression": leading}
+    if kind == "root":
+        found = sources.load(section | {"features": [first], "cut": "njet_pt > 0"}, tmp_path)
+        np.testing.assert_array_equal(found.data.features[:, 0], [30, 40, 50])
+        np.testing.assert_array_equal(found.data.rows, [0, 2, 3])
+    with pytest.raises(BadInput, match=f"column '{column}' has a varying number of values an event; take one, as in"):
+        sources.load(section | {"features": [column]}, tmp_path)
+    with pytest.raises(BadInput, match="cannot be worked out"):
+        sources.load(section | {"features": [first]}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": "nothing*.csv"}, "nothing\\*.csv: matches no file"),
+        ({"data": ["comma.csv", "comma.csv"]}, "comma.csv: is named twice"),
+        ({"data": ["comma.csv", "events.parquet"]}, "events.parquet: is Parquet, but .*comma.csv is CSV"),
+        ({"data": "absent.root"}, "absent.root: no such file"),
+        ({"tree": "Events"}, "comma.csv: is CSV, which has no trees"),
+        ({"group": "g"}, "comma.csv: is CSV, which has no groups"),
+        ({"features": ["jets"]}, "no column 'jets' .*there: m_vis, met"),
+        ({"features": [{"column": "x", "expression": "met / hT"}]}, "'met / hT': not found: 'hT'.* .*there: m_vis"),
+        ({"features": [{"column": "x", "expression": "met +"}]}, "neither a column nor an expression"),
+        ({"features": [{"column": "x", "expression": "[met for met in ht]"}]}, "ListComp has no place"),
+        ({"features": [{"column": "x", "expression": "(1).__class__"}]}, "Attribute has no place"),
+        ({"features": [{"column": "x", "expression": "1 + 1"}]}, "names no column"),
+        ({"features": [{"column": "x", "expression": "met / 0"}]}, "holds 500 NaN or infinite values .first: row 0"),
+        ({"cut": "ht > 20 and met > 1"}, "join conditions by & and |"),
+        ({"cut": "ht > 1e9"}, "holds no events that pass dataset.cut"),
+        ({"label": "n_jets"}, "label column 'n_jets' holds values other than 0"),
+        ({"id": "n_jets"}, r"dataset.id: n_jets 0 names rows \d+ and \d+"),
+        ({"id": ["met"]}, "dataset.id: column 'met' holds other than whole numbers"),
+    ],
+)
+def test_wrong_sections_are_told_on_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    columns = table()
+    for name in ("comma.csv", "events.parquet"):
+        WRITERS[name](tmp_path / name, columns)
+    section = {"source": "events", "data": "comma.csv", "mass": {"column": "m_vis"}, "features": ["met"]}
+    with pytest.raises(BadInput, match=message) as refused:
+        sources.load(section | change, tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_label_may_be_an_expression_and_an_id_several_columns(tmp_path: Path) -> None:
+    columns = table()
+    WRITERS["comma.csv"](tmp_path / "a.csv", columns)
+    section = {"source": "events", "data": "a.csv", "mass": {"column": "m_vis"}, "features": ["met"]}
+    found = sources.load(section | {"label": "n_jets == 4", "id": ["run", "event"]}, tmp_path)
+    assert found.data.label is not None
+    np.testing.assert_array_equal(found.data.label, columns["n_jets"] == 4)
+
+
+def test_trees_are_named_where_there_are_several(tmp_path: Path) -> None:
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file["one/Events"] = {"m": np.float32([1, 2])}
+        file["two"] = {"m": np.float32([3])}
+    section = {
+        "source": "events",
+        "data": "a.root",
+        "mass": {"column": "m"},
+        "features": [{"column": "x", "expression": "m*2"}],
+    }
+    with pytest.raises(BadInput, match=r"has several trees: one/Events, two; name one as dataset.tree"):
+        sources.load(section, tmp_path)
+    with pytest.raises(BadInput, match=r"no tree 'three' .there: one/Events, two.; correct dataset.tree"):
+        sources.load(section | {"tree": "three"}, tmp_path)
+    found = sources.load(section | {"tree": "one/Events"}, tmp_path)
+    np.testing.assert_array_equal(found.data.features[:, 0], [2, 4])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "1.0,2.0\n3.0,4.0\n", "its first line has no names of columns"),
+        ("a.csv", "m,m\n3.0,4.0\n", "names column 'm' twice"),
+        ("a.csv", "m,x\n3.0,much\n", "column 'x' holds .* values; events are made of numbers"),
+        ("a.csv", "m,x\n3.0,1\n3.0,1,7\n", "not a table of numbers"),
+        ("a.csv", "m,x\n", "holds no events"),
+        ("a.csv", "", "an empty file; give events as ROOT, Parquet, CSV or HDF5"),
+        ("a.csv.gz", gzip.compress(b"m,x\n1,2\n"), "a gzip file; give events as ROOT, Parquet, CSV or HDF5"),
+        ("a.npz", b"PK\x03\x04rest", "a ZIP archive .* give events as ROOT, Parquet, CSV or HDF5"),
+        ("a.root", b"root" + bytes(range(256)), "ROOT cannot be read from it .*; fetch or write it again"),
+        ("a.root", b"root" + bytes(500), "holds neither a TTree nor an RNTuple"),
+        ("a.parquet", b"PAR1" + bytes(500), "a damaged Parquet file .*; fetch or write it again"),
+    ],
+)
+def test_files_that_will_not_do_are_told_on_one_line(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    section = {"source": "events", "data": name, "mass": {"column": "m"}, "features": ["x"]}
+    with pytest.raises(BadInput, match=message) as refused:
+        sources.load(section, tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["tree.root", "ntuple.root", "events.parquet", "table.hdf"])
+def test_cut_short_files_are_refused(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name, table())
+    whole = (tmp_path / name).read_bytes()
+    for part in (0.3, 0.7, 0.98):
+        (tmp_path / name).write_bytes(whole[: int(part * len(whole))])
+        with pytest.raises(BadInput) as refused:
+            sources.load(SECTION | {"data": name}, tmp_path)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    WRITERS["comma.csv"](path, table())
+    with pytest.raises(BadInput, match="changed while it was read"), formats.opened(path):
+        os.utime(path, ns=(1, 1))
