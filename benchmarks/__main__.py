@@ -50,7 +50,9 @@ def main() -> int:
     scores.add_argument("--method", required=True, help="one with a template")
     for name in ("window", "injection", "seed"):
         scores.add_argument(f"--{name}", help=f"its name in the grid (default: the suite's first {name})")
-    scores.add_argument("--columns", nargs="+", default=(), help="further columns, or expressions, of the events")
+    scores.add_argument(
+        "--columns", nargs="+", default=(), help="further columns of the events: NAME, or NAME=EXPRESSION"
+    )
     scores.add_argument("--out", type=Path, required=True, help="file.parquet, .root, .h5 or .csv")
 
     migrate = commands.add_parser("migrate", help="make MLflow's tables before many processes write to them")

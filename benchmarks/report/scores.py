@@ -1,6 +1,7 @@
 """Cross-fitted scores of a search's own events, in the order of their files, beside columns that their owner knows."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.events import identity, sources, task
+from sideband.benchmarks.events.formats.expressions import Column
 from sideband.benchmarks.events.own import Wanted
+from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.suite import Cell, Suite
 from sideband.infer import events
@@ -36,7 +39,7 @@ def write(
         method: one with a template.
         out: the file to write; its suffix, one of `FORMATS`, says the format.
         place: window, injection and seed by name; the suite's first where None.
-        columns: further columns, or expressions, of the events' own files.
+        columns: further columns of the events' own files, each by its name or as NAME=EXPRESSION.
 
     Returns:
         The number of events, and the files that the column `file` numbers, from 0 on.
@@ -60,7 +63,12 @@ def write(
         if not path.is_file():
             raise BadInput(f"{path}: not made yet; `python -m benchmarks run` makes it")
     events.check_output(out, [scores, drawn, *files.values()])
-    used, table = _table(section, files, scores, drawn, columns)
+    the_task = task.read(drawn)
+    if the_task.attributes["dataset_sha256"] != sources.identity(section, Path()):
+        raise BadInput(f"{drawn}: the events' files have changed since it was drawn; run the suite again")
+    parts = ("data", "signal") if the_task.labelled else ("data",)
+    used = [path for name, path in files.items() if name.split()[0] in parts]
+    table = _table(Wanted.of(section), used, the_task, scores, columns)
     with events.atomic(out) as temporary:
         WRITERS[out.suffix](temporary, table)
     return len(table["score"]), used
@@ -86,30 +94,32 @@ def _file(suite: Suite, method: str) -> str:
     return "data_scores.h5" if suite.labelled else "scores.h5"
 
 
-def _table(
-    section: Mapping[str, Any], files: Mapping[str, Path], scores: Path, drawn: Path, columns: Sequence[str]
-) -> tuple[list[Path], Table]:
-    """The columns to write, in the order of the events' files, and the files that they are of."""
-    wanted, the_task = Wanted.of(section), task.read(drawn)
-    parts = ["data", "signal"] if the_task.labelled else ["data"]
-    used = [path for name, path in files.items() if name.split()[0] in parts]
+def _table(wanted: Wanted, files: Sequence[Path], the_task: Task, scores: Path, columns: Sequence[str]) -> Table:
+    """The columns to write, in the order of the events' files."""
+    drawn, mass = the_task.path, the_task.mass
     rows = events.whole(drawn, [ROW], "data")[ROW].astype(np.int64)
     order = np.argsort(rows)
     rows = rows[order]
-    own = [*dict.fromkeys((*wanted.identity, *columns))]
-    lengths = identity.lengths(used, [wanted.mass.expression], wanted.place)
-    ends = np.cumsum(lengths)
-    if rows[-1] >= ends[-1]:
-        raise BadInput(f"{drawn}: has events beyond the last row of {used[-1]}; the files changed, run the suite again")
+    ends = np.cumsum(identity.lengths(files, [wanted.mass.expression], wanted.place))
     file = np.searchsorted(ends, rows, side="right")
-    table: Table = {"file": file.astype(np.int32)} if len(used) > 1 else {}
+    table: Table = {"file": file.astype(np.int32)} if len(files) > 1 else {}
     table["row"] = rows - np.concatenate([[0], ends])[file]
-    for name, values in identity.read(used, own, wanted.place, rows).items() if own else ():
-        if name in table or name in (the_task.mass, "score"):
-            raise BadInput(f"column '{name}': the file has one of that name anyway; leave it out")
-        table[name] = values
-    table[the_task.mass] = events.read(drawn, [the_task.mass], "data")[the_task.mass][order]
-    return used, {**table, "score": events.read(scores, ["score"])["score"][order]}
+    own = dict.fromkeys([*(Column.of(name) for name in wanted.identity), *map(_column, columns)])
+    found = identity.read(files, [column.expression for column in own], wanted.place, rows) if own else {}
+    for column in own:
+        if column.name in (*table, mass, "score"):
+            raise BadInput(f"column '{column.name}': the file has one of that name anyway; leave it out")
+        table[column.name] = found[column.expression]
+    table[mass] = events.read(drawn, [mass], "data")[mass][order]
+    return {**table, "score": events.read(scores, ["score"])["score"][order]}
+
+
+def _column(given: str) -> Column:
+    """A column as the command line gives it; raises `BadInput` if its name would make groups of an HDF5 file."""
+    name, expression = named.groups() if (named := re.fullmatch(r"(\w+)=(?!=)(.+)", given)) else (given, given)
+    if "/" in name:
+        raise BadInput(f"column '{given}': is no name for a column; give a name to it, as in NAME={given}")
+    return Column(name, expression)
 
 
 def _parquet(path: Path, table: Table) -> None:

@@ -38,6 +38,18 @@ def test_every_event_has_its_score(model: Model, toy_task: Path, tmp_path: Path,
     assert (attributes["group"], attributes["count"]) == ("data", EVENTS)
 
 
+def test_scores_keep_where_events_stand_in_their_files(model: Model, toy_task: Path, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).permutation(EVENTS).astype(np.uint32) + np.uint32(2**31)  # beyond float32
+    with h5py.File(toy_task, "a") as file:
+        file["data"]["event_row"] = rows
+    try:
+        score([model], toy_task, tmp_path / "scores.h5", "data", 3)
+    finally:
+        with h5py.File(toy_task, "a") as file:
+            del file["data"]["event_row"]
+    np.testing.assert_array_equal(events.whole(tmp_path / "scores.h5", ["event_row"])["event_row"], rows)
+
+
 def test_the_number_of_events_need_not_fill_a_block(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "events.h5"
     with h5py.File(path, "w") as file:
