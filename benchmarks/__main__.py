@@ -100,10 +100,17 @@ def main() -> int:
     describe = commands.add_parser("describe", help="what files of events hold, with figures")
     describe.add_argument("files", type=Path, nargs="+", help="events files, or folders of them")
     describe.add_argument("--out", type=Path, help="folder for figures (default: 'figures' beside the first file)")
-    validate = commands.add_parser("validate", help="which rules of the events layout files break")
-    validate.add_argument("files", type=Path, nargs="+")
+    validate = commands.add_parser("validate", help="why a run would refuse files of events, or a suite's events")
+    validate.add_argument("files", type=Path, nargs="+", help="events files; suites (.yaml) with their events")
     for command in (describe, validate):
-        command.add_argument("--mass", default="m_jj", help="the mass column (default m_jj)")
+        named = "NAME or NAME=EXPRESSION"
+        command.add_argument("--mass", default="", help=f"of your own events: the mass, {named}")
+        command.add_argument("--features", nargs="+", default=(), help=f"{named} (default: all numbers of an event)")
+        command.add_argument("--units", nargs="+", default=(), metavar="COLUMN=UNIT", help="as m_vis=GeV")
+        command.add_argument("--label", default="", help="1 for signal, 0 for background (default: label, if there)")
+        command.add_argument("--cut", default="", help="events to keep, as 'met > 50'")
+        command.add_argument("--tree", default="", help="of ROOT files with more than one")
+        command.add_argument("--group", default="", help="of HDF5 files")
 
     task = commands.add_parser("task", help="draw one task of a suite")
     task.add_argument("suite")

@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sideband.infer import events
 from sideband.infer.errors import BadInput
+
+if TYPE_CHECKING:
+    from sideband.benchmarks.events.asked import Asked
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -165,17 +169,31 @@ def describe(arguments: argparse.Namespace) -> int:
     from sideband.benchmarks.report import describe as files_of
 
     first = arguments.files[0]
-    files_of.describe(
-        arguments.files, arguments.out or (first if first.is_dir() else first.parent) / "figures", arguments.mass
-    )
+    out = arguments.out or (first if first.is_dir() else first.parent) / "figures"
+    files_of.describe(arguments.files, out, _asked(arguments))
     return 0
 
 
+def _asked(arguments: argparse.Namespace) -> "Asked":
+    from sideband.benchmarks.events.asked import Asked
+    from sideband.benchmarks.events.formats import Place
+
+    place = Place(arguments.tree, arguments.group)
+    given = (arguments.mass, arguments.features, arguments.units, arguments.label, arguments.cut)
+    return Asked(*given, place)
+
+
 def validate(arguments: argparse.Namespace) -> int:
-    """Print the rules of the events layout that files break."""
+    """Print why a run would refuse files; of those in Sideband's own layout, every rule that they break."""
     from sideband.benchmarks.events import layout
 
-    broken = {path: layout.violations(path, arguments.mass) for path in arguments.files}
+    asked = _asked(arguments)
+    suites = [path for path in arguments.files if path.suffix in (".yaml", ".yml")]
+    files = [path for path in arguments.files if path not in suites]
+    own = files if asked.of_own(files) else []
+    for path in (*suites, *own):
+        print(f"{path}: valid; {_number(path, asked):,} events")
+    broken = {path: layout.violations(path) for path in files if path not in own}
     for path, rules in broken.items():
         print(f"{path}: {'valid' if not rules else ''}".rstrip(), *rules, sep="\n  ")
     number = sum(map(len, broken.values()))
@@ -183,6 +201,17 @@ def validate(arguments: argparse.Namespace) -> int:
         where = ", ".join(str(path) for path, rules in broken.items() if rules)
         raise BadInput(f"{number} rules of the events layout broken in {where}")
     return 0
+
+
+def _number(path: Path, asked: "Asked") -> int:
+    """The events of a file, or of the data of a suite; raises `BadInput` where a run would."""
+    from sideband.benchmarks.grid import suite as suites
+
+    if path.suffix not in (".yaml", ".yml"):
+        return len(asked.read(path).data)
+    suite = suites.load(path)
+    suite.problem.check_data(suite)
+    return sum(len(suite.at(window).dataset().data) for window in suite.windows())
 
 
 def task(arguments: argparse.Namespace) -> int:

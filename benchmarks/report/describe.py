@@ -17,12 +17,15 @@ from rich.table import Table
 from scipy.stats import rankdata
 
 from sideband.benchmarks.events import layout
+from sideband.benchmarks.events.asked import Asked
+from sideband.benchmarks.events.formats.expressions import Column
 from sideband.benchmarks.report import style
 from sideband.infer import events
 from sideband.infer.errors import BadInput
 
 FIGURES = ("spectrum", "features", "correlation")
 APART = ("label", "weight")  # columns that are no features
+LAYOUT = Asked()  # nothing of one's own
 DRAWN = 24  # features at most; each takes a fifth of a second
 BINS = 50
 PER_POINT = 100  # events at least, where a median is drawn
@@ -41,13 +44,13 @@ class Sample:
     ranks: dict[str, float]
 
 
-def describe(paths: Sequence[Path], out: Path, mass: str = "m_jj") -> list[Path]:
+def describe(paths: Sequence[Path], out: Path, asked: Asked = LAYOUT) -> list[Path]:
     """Print what files hold and which rules of the layout they break; draw figures of all of them together.
 
     Args:
         paths: events files, or folders of them.
         out: folder for the figures.
-        mass: the mass column.
+        asked: which columns they have; by default those of our own layout, whose broken rules are printed too.
 
     Returns:
         The figures.
@@ -62,16 +65,18 @@ def describe(paths: Sequence[Path], out: Path, mass: str = "m_jj") -> list[Path]
         for figure in style.files(out / name):
             events.check_output(figure, files)
     console = Console(markup=False, emoji=False, highlight=False)
-    mass = _mass(files, mass)
+    own = asked.of_own(files)
+    mass = Column.told(asked.mass).name if own else _mass(files)
     samples: list[Sample] = []
     for path in files:
-        for broken in layout.violations(path, mass):
+        for broken in () if own else layout.violations(path, mass):
             console.print(f"{path}: breaks a rule of the layout: {broken}", style="yellow", soft_wrap=True)
-        found = read(path, mass)
+        found = of_own(path, asked) if own else read(path, mass)
         samples += found
         for sample in found:
             console.print(table(sample, mass))
-        _print_origin(console, path)
+        if not own:
+            _print_origin(console, path)
     chosen = _chosen(samples)
     if len(chosen) < len(_features(samples)):
         which = (
@@ -86,13 +91,20 @@ def describe(paths: Sequence[Path], out: Path, mass: str = "m_jj") -> list[Path]
     return [Path(f"{stem}.png") for stem in figures]
 
 
-def _mass(files: Sequence[Path], mass: str) -> str:
-    """The mass column, or the column that all files have in its place."""
+def _mass(files: Sequence[Path], mass: str = "m_jj") -> str:
+    """The mass column of our layout, or the column that all files have in its place."""
     names = set()
     for path in files:
         with events.opened(path) as file:
             names.add(layout.condition(file, mass))
     return names.pop() if len(names) == 1 else mass
+
+
+def of_own(path: Path, asked: Asked) -> list[Sample]:
+    """The classes of a file of somebody's own events; raises `BadInput` as `Asked.read` does."""
+    found = asked.read(path)
+    features = {name: found.data.features[:, index] for index, name in enumerate(found.features)}
+    return _samples(path, {found.mass: found.data.mass, **features}, found.mass, found.data.label, found.units)
 
 
 def read(path: Path, mass: str) -> list[Sample]:
@@ -111,9 +123,17 @@ def read(path: Path, mass: str) -> list[Sample]:
         raise BadInput(f"{path}: '{mass}' and 'label' must be one number an event")
     if not len(columns[mass]):
         raise BadInput(f"{path}: holds no events")
-    kind = columns.pop("label", np.zeros(len(columns[mass]), np.float32))
-    if not np.isin(kind, (0, 1)).all():
+    kind = columns.pop("label", None)
+    if kind is not None and not np.isin(kind, (0, 1)).all():
         raise BadInput(f"{path}: column 'label' holds values other than 0 (background) and 1 (signal)")
+    return _samples(path, columns, mass, kind, units)
+
+
+def _samples(
+    path: Path, columns: Mapping[str, Array], mass: str, label: NDArray[Any] | None, units: Mapping[str, str]
+) -> list[Sample]:
+    """A sample for each class of events."""
+    kind = np.zeros(len(columns[mass])) if label is None else label
     kinds = np.unique(kind)
     samples = []
     for one in kinds:
@@ -121,7 +141,7 @@ def read(path: Path, mass: str) -> list[Sample]:
         name = path.stem if len(kinds) == 1 else f"{path.stem}: {'signal' if one else 'background'}"
         mass_column = chosen.pop(mass)
         ranks = _ranks(mass_column, chosen)
-        samples.append(Sample(name, mass_column, chosen, units, ranks))
+        samples.append(Sample(name, mass_column, chosen, dict(units), ranks))
     return samples
 
 

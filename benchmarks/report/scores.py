@@ -1,6 +1,5 @@
 """Cross-fitted scores of a search's own events, in the order of their files, beside columns that their owner knows."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,7 +103,7 @@ def _table(wanted: Wanted, files: Sequence[Path], the_task: Task, scores: Path, 
     file = np.searchsorted(ends, rows, side="right")
     table: Table = {"file": file.astype(np.int32)} if len(files) > 1 else {}
     table["row"] = rows - np.concatenate([[0], ends])[file]
-    own = dict.fromkeys([*(Column.of(name) for name in wanted.identity), *map(_column, columns)])
+    own = dict.fromkeys([*(Column.of(name) for name in wanted.identity), *map(Column.told, columns)])
     found = identity.read(files, [column.expression for column in own], wanted.place, rows) if own else {}
     for column in own:
         if column.name in (*table, mass, "score"):
@@ -112,14 +111,6 @@ def _table(wanted: Wanted, files: Sequence[Path], the_task: Task, scores: Path, 
         table[column.name] = found[column.expression]
     table[mass] = events.read(drawn, [mass], "data")[mass][order]
     return {**table, "score": events.read(scores, ["score"])["score"][order]}
-
-
-def _column(given: str) -> Column:
-    """A column as the command line gives it; raises `BadInput` if its name would make groups of an HDF5 file."""
-    name, expression = named.groups() if (named := re.fullmatch(r"(\w+)=(?!=)(.+)", given)) else (given, given)
-    if "/" in name:
-        raise BadInput(f"column '{given}': is no name for a column; give a name to it, as in NAME={given}")
-    return Column(name, expression)
 
 
 def _parquet(path: Path, table: Table) -> None:

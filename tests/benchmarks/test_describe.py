@@ -24,7 +24,6 @@ def test_a_table_a_class_and_three_figures(
     assert done.status == 0
     assert "own: background: 4,000 events" in done.out
     assert "own: signal: 400 events" in done.out
-    assert "'width': no attribute 'unit'" in done.out
     figures = sorted((tmp_path / "figures").iterdir())
     assert [file.name for file in figures] == [
         f"{name}.{kind}" for name in ("correlation", "features", "spectrum") for kind in ("png", "svg")

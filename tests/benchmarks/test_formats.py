@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uproot
+import yaml
 
 from sideband.benchmarks.events import formats, sources
+from sideband.benchmarks.problems.search import draw
 from sideband.infer.errors import BadInput
+from tests.conftest import Outcome
 
 NUMBER = 500
 SECTION = {
@@ -270,3 +274,69 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     WRITERS["comma.csv"](path, table())
     with pytest.raises(BadInput, match="changed while it was read"), formats.opened(path):
         os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize("name", ["flat.h5", "tree.root", "comma.csv"])
+def test_what_a_run_accepts_validates_and_is_described(
+    command: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    path = tmp_path / name
+    WRITERS[name](path, table())
+    told = ("--mass", "m_vis", "--features", "met", "ratio=met / ht", "--units", "m_vis=GeV", "--cut", "n_jets > 0")
+    number = int((table()["n_jets"] > 0).sum())
+    assert command("benchmarks", "validate", path, *told).out == f"{path}: valid; {number} events\n"
+    done = command("benchmarks", "describe", path, *told)
+    assert f"{path.stem}: {number} events" in done.out
+    assert "ratio" in done.out
+    assert "GeV" in done.out
+    assert (tmp_path / "figures" / "spectrum.png").is_file()
+    everything = command("benchmarks", "describe", path, "--mass", "m_vis")
+    assert all(column in everything.out for column in ("met", "ht", "n_jets", "event"))
+    (tmp_path / "a.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "about": "toy",
+                "dataset": SECTION | {"data": name},
+                "mass_range": [100, 1000],
+                "windows": [[400, 600]],
+                "seeds": [1],
+                "methods": {"cwola": {}},
+            }
+        )
+    )
+    kept = int(((table()["ht"] > 20) & (table()["n_jets"] >= 1)).sum())
+    suite = tmp_path / "a.yaml"
+    assert command("benchmarks", "validate", suite).out == f"{suite}: valid; {kept} events\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ((), "which column is the mass. Say it with --mass"),
+        (("--mass", "m"), "no column 'm' .columns there: m_vis"),
+        (("--mass", "m_vis", "--features", "met/ht"), "column 'met/ht': is no name for a column"),
+        (("--mass", "m_vis", "--units", "GeV"), "--units GeV: must be COLUMN=UNIT"),
+        (("--mass", "m_vis", "--units", "mass=GeV"), "--units mass: no such column is read"),
+        (("--mass", "m_vis", "--tree", "t"), "is CSV, which has no trees"),
+    ],
+)
+def test_what_is_told_wrongly_is_refused(
+    command: Callable[..., Outcome], tmp_path: Path, told: tuple[str, ...], message: str
+) -> None:
+    path = tmp_path / "comma.csv"
+    WRITERS["comma.csv"](path, table())
+    for verb in ("validate", "describe"):
+        assert re.search(message, command("benchmarks", verb, path, *told).refused())
+
+
+def test_the_same_events_make_the_same_task_whatever_their_format(tmp_path: Path) -> None:
+    found = {}
+    for name, writer in WRITERS.items():
+        writer(tmp_path / name, table(NUMBER))
+        recipe = draw.Recipe((100, 1000), (300, 700), None, 1)
+        draw.make(sources.load(SECTION | {"data": name}, tmp_path), recipe, tmp_path / f"{name}.task")
+        with h5py.File(tmp_path / f"{name}.task") as file:
+            found[name] = {column: data[:].tobytes() for column, data in file["data"].items()}
+    assert set(found["flat.h5"]) == {"m_vis", "met", "ratio", "event_row"}
+    assert all(each == found["flat.h5"] for each in found.values())

@@ -144,7 +144,7 @@ def test_the_command_names_all_and_ends_with_two(command: Callable[..., Outcome]
     done = command("benchmarks", "validate", fine, bad)
     assert done.out.count("\n  '") == 2
     assert f"2 rules of the events layout broken in {bad}" in done.refused()
-    assert "a text file" in command("benchmarks", "validate", write_text(tmp_path / "t.h5")).refused()
+    assert "Say it with --mass" in command("benchmarks", "validate", write_text(tmp_path / "t.h5")).refused()
     assert "no such file" in command("benchmarks", "validate", tmp_path / "absent.h5").refused()
 
 

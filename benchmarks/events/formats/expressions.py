@@ -1,6 +1,7 @@
 """Columns and cuts that a suite gives as Python expressions of a file's columns, as uproot has them."""
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,14 @@ class Column:
         if isinstance(given, str):
             return cls(given, given)
         return cls(given["column"], given.get("expression", given["column"]), given.get("unit", ""))
+
+    @classmethod
+    def told(cls, given: str) -> "Column":
+        """A column as a command line gives it, NAME or NAME=EXPRESSION; raises `BadInput` if the name is none."""
+        name, expression = named.groups() if (named := re.fullmatch(r"(\w+)=(?!=)(.+)", given)) else (given, given)
+        if "/" in name:
+            raise BadInput(f"column '{given}': is no name for a column; give a name to it, as in NAME={given}")
+        return cls(name, expression)
 
 
 def symbols(path: Path, expression: str, there: Sequence[str]) -> list[str]:
