@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,21 +54,13 @@ def score(
     events.check_output(out, [path, *(model.path for model in models)])
     names = [column for port in first.inputs.values() for column in port.columns]
     with events.opened(path, group) as node:
-        total = events.count(node, names, path)
-        if not total:
-            raise BadInput(f"{path}: no events in '{group}'")
         known = [ROW] if ROW in node else []
-        events.count(node, [*names, *known], path)
+        total = events.count(node, [*names, *known], path)
+    if not total:
+        raise BadInput(f"{path}: no events in '{group}'")
     threads = threads or (1 if first.provider == "cuda" else cores())
     ((output, width),) = ((port.columns[0], port.width) for port in first.outputs.values())
-    identity = {
-        "kind": "scores",
-        "model_sha256": ",".join(model.sha256 for model in models),
-        "events_sha256": events.sha256(path),
-        "group": group,
-        "count": total,
-        "provider": first.provider,
-    }
+    identity = _identity(models, path, group) | {"count": total}
     fitted: dict[str, list[float]] = first.metadata["fitted_range"]
 
     def make(start: int, size: int) -> events.Columns:
@@ -83,6 +76,17 @@ def score(
     columns = [output, "clamped", *known]
     with events.Stream(out, columns, total, CHUNK, identity, {}, {output: width}, known) as stream:
         return stream.fill(make, threads, progress)
+
+
+def _identity(models: Sequence[Model], path: str | Path, group: str) -> dict[str, Any]:
+    """What scores are made from."""
+    return {
+        "kind": "scores",
+        "model_sha256": ",".join(model.sha256 for model in models),
+        "events_sha256": events.sha256(path),
+        "group": group,
+        "provider": models[0].provider,
+    }
 
 
 def _check(model: Model, first: Model, path: str | Path, group: str) -> None:

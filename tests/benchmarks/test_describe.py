@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sideband.benchmarks.events import showers as readers
+from sideband.benchmarks.events.asked import Asked
 from sideband.benchmarks.report import describe
 from sideband.benchmarks.simulate.showers import simulation
 from sideband.benchmarks.simulate.showers.geometry import VOXELS
@@ -45,7 +46,7 @@ def test_ranks_are_spearman_s(toy_events: Callable[..., Path], tmp_path: Path) -
 
 def test_constant_columns_and_single_events_are_described(tmp_path: Path, toy_events: Callable[..., Path]) -> None:
     path = toy_events(tmp_path / "own.h5", 1)
-    assert len(describe.describe([path], tmp_path / "figures", "m_vis")) == 3
+    assert len(describe.describe([path], tmp_path / "figures", Asked("m_vis"))) == 3
 
 
 def test_what_cannot_be_described_is_refused(

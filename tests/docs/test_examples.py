@@ -33,9 +33,10 @@ def found(language: str) -> list[Any]:
 
 
 def named(value: Any) -> Iterator[str]:
-    """The files that a section names."""
+    """The files that a section names; one for a pattern."""
     if isinstance(value, dict):
-        yield from (each for key, each in value.items() if key in FILES)
+        for key in FILES & value.keys():
+            yield from [value[key]] if isinstance(value[key], str) else value[key]
         value = list(value.values())
     for each in value if isinstance(value, list) else []:
         yield from named(each)
@@ -48,7 +49,7 @@ def test_suites_load(block: Block, tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False) if content else block.text)
     for file in named(yaml.safe_load(block.text).get("dataset")):
         (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
+        (tmp_path / file.replace("*", "B")).touch()
     suite = suites.load(path)
     for entry in [*suite["methods"], *suite["shared"]]:
         methods.settings(entry, suite.settings(entry), entry)

@@ -13,7 +13,7 @@ from tests.fuzz.verdict import Case
 LIGHT = (
     *(f"sideband.{package}.__main__" for package in ("infer", "benchmarks")),
     *(f"sideband.infer.{name}" for name in ("model", "purpose", "score", "template", "throughput")),
-    *(f"sideband.benchmarks.events.{name}" for name in ("layout", "task", "hdf5", "lhco")),
+    *(f"sideband.benchmarks.events.{name}" for name in ("layout", "task", "own", "formats.hdf5", "lhco")),
     "sideband.benchmarks.grid.suite",
 )
 HEAVY = (
