@@ -258,4 +258,5 @@ def get(name: str) -> Method:
         return replace(entry, title=f"{entry.title} @ {label.replace('@', ' @ ')}", file=entry.file or base)
     if name in CATALOGUE:
         return CATALOGUE[name]
-    raise BadInput(f"unknown method '{name}'; there are: {', '.join(CATALOGUE)}")
+    methods = [each for each, entry in CATALOGUE.items() if not entry.shared]
+    raise BadInput(f"unknown method '{name}'; there are: {', '.join(methods)}")

@@ -118,8 +118,13 @@ def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int, o
         except KeyboardInterrupt as interruption:
             interruption.add_note(f"{watch.running} step{'s' * (watch.running != 1)} at work ended")
             raise
-    for name, path in watch.failed:
-        _report_failure(name, watch.signals.get(path, ""), _last_line(folder / path), folder / path)
+    reasons: dict[tuple[str, str], list[tuple[str, Path]]] = {}
+    for name, place in watch.failed:
+        reason = (watch.signals.get(place, ""), _last_line(folder / place))
+        reasons.setdefault(reason, []).append((name, folder / place))
+    for reason, ((name, path), *more) in reasons.items():  # what is wrong with a task fails every fit on it alike
+        others = f" and {len(more)} more step{'s' * (len(more) > 1)}" if more else ""
+        _report_failure(name + others, *reason, path)
     if snakemake.returncode and not watch.failed:
         ended = BY_SIGNAL.get(128 - snakemake.returncode, "")
         _report_failure("snakemake", ended, watch.last, folder / "snakemake.log")

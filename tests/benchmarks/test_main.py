@@ -98,7 +98,7 @@ def change(path: Path, **columns: Any) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"width": None}, "no column 'width' in '/' (columns there: charge, is_signal, m_vis, n_tracks)"),
+        ({"width": None}, "no column 'width' (columns there: charge, is_signal, m_vis, n_tracks)"),
         ({"width": (17, np.nan)}, "column 'width' holds 1 NaN or infinite values (first: row 17); drop those events"),
         ({"m_vis": (3, np.inf)}, "column 'm_vis' holds 1 NaN or infinite values (first: row 3)"),
         ({"charge": np.zeros(10)}, "columns of unequal length"),

@@ -53,7 +53,7 @@ def test_unlabelled_numbers(unlabelled_run: Run) -> None:
     assert found.metric("sic_1e-3").empty
     values = found.metric("excess_0.01")
     assert list(values["value"]) == [1.5, 1.5]  # CATHODE in two windows; CWoLa makes no template
-    assert list(values["note"]) == ["observed 12, expected 10.0 +- 2.0"] * 2
+    assert list(values["note"]) == ["observed 12, expected 10.0 ± 2.0"] * 2
     assert list(found.metric("closure_floor")["window"]) == ["2700-3100"]
 
 

@@ -70,7 +70,7 @@ def rows(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
             )
             yield row(f"sculpting_{efficiency:g}", shaped["chi2"][place], note=note)
     for item in evaluation["excess"] or []:
-        note = f"observed {item['observed']}, expected {item['expected']:.1f} +- {item['error']:.1f}"
+        note = f"observed {item['observed']}, expected {item['expected']:.1f} ± {item['error']:.1f}"
         cut = f"{item['efficiency']:g}"
         yield row(f"excess_{cut}", item["significance"], note=note)
         yield row(f"observed_{cut}", item["observed"], note="data events above the cut")

@@ -1,6 +1,7 @@
 """Sections of the report of a search, and its protocol."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sideband.benchmarks.events import task
 from sideband.benchmarks.metrics import closure as metric
@@ -112,7 +113,6 @@ def protocol(results: Results) -> dict[str, str]:
         if suite.labelled
         else "The events are taken as they are; their labels are not known."
     )
-    kind = suite["classifier"].get("kind", "trees")
     validated = ", ".join(suites.validation(suite))
     beside = f" validation windows {validated} {unit}, without the first signal region;" if validated else ""
     narrowed = " CWoLa narrows them to strips beside the window." if "cwola" in suite["methods"] else ""
@@ -122,9 +122,25 @@ def protocol(results: Results) -> dict[str, str]:
         + narrowed,
         "signal": signal,
         "templates": f"{suite['oversampling']} times the signal-region data, at their masses; one draw for all.",
-        "classifier": f"{kind}, the same for every method, set to {suite['classifier'] or 'its defaults'}.",
+        "classifier": _classifier(suite["classifier"]),
         **studies.protocol(results),
     }
+
+
+def _classifier(settings: Mapping[str, Any]) -> str:
+    """The classifier of all methods, and what the suite changes of its defaults."""
+    kind = {"trees": "Boosted trees", "mlp": "MLPs"}[settings.get("kind", "trees")]
+    changed = ", ".join(f"{name} {value}" for name, value in _flat(settings) if name != "kind")
+    return f"{kind}, the same for every method; {changed or 'all settings at their defaults'}."
+
+
+def _flat(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting by name; those of a section as `section.name`."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", value
 
 
 def _sic_text() -> str:
