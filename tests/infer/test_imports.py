@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = ("infer", "benchmarks", "train", "export")
 
 # The line inside `benchmarks`: `train` and `export` may import what stands below it, and nothing below knows the rest.
-BELOW = {"catalogue", "documents", "entries", "events", "metrics", "simulate", "tracking"}
+BELOW = {"catalogue", "documents", "entries", "events", "metrics", "presets", "simulate", "tracking"}
 ABOVE = {"problems", "grid", "report", "commands", "__main__"}
 
 # The only places, by the start of their dotted names, that may import a library.
