@@ -1,4 +1,4 @@
-"""Presets: the settings of every fit and of the classifier at once, from a quick look to the papers' own values."""
+"""Presets: settings of every fit, of the classifier and of timings at once, from a quick look to the papers' values."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from sideband.benchmarks import catalogue, documents, entries
 Content = dict[str, Any]
 
 PRESETS = Path(__file__).parent
+SECTIONS = ("methods", "shared", "classifier", "throughput")
 
 
 def applied(content: Mapping[str, Any]) -> Content:
@@ -29,15 +30,13 @@ def applied(content: Mapping[str, Any]) -> Content:
     shared = {fit: preset["shared"][fit] for fit in _needed(methods) if fit in preset["shared"]}
     own = {entry: preset["methods"].get(entry.partition("@")[0], {}) for entry in methods}
     classifier = preset["classifier"] if any(map(entries.trained, methods)) else {}
-    for section, settings in (("methods", own), ("shared", shared), ("classifier", classifier)):
-        if settings:
-            result[section] = _over(settings, content.get(section, {}))
-    return result
+    settings = {**preset, "methods": own, "shared": shared, "classifier": classifier}
+    return result | {section: _over(each, content.get(section, {})) for section, each in settings.items() if each}
 
 
 def read(name: str) -> Content:
-    """The sections `methods`, `shared` and `classifier` of a preset."""
-    return {"methods": {}, "shared": {}, "classifier": {}, **(documents.read(PRESETS / f"{name}.yaml") or {})}
+    """The sections of a preset: `methods`, `shared`, `classifier` and `throughput`."""
+    return {**dict.fromkeys(SECTIONS, {}), **(documents.read(PRESETS / f"{name}.yaml") or {})}
 
 
 def _needed(fits: Iterable[str]) -> list[str]:

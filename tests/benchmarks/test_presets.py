@@ -27,7 +27,7 @@ def test_the_schema_names_every_preset() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_holds_settings_that_there_are(name: str) -> None:
     preset = presets.read(name)
-    assert set(preset) == {"methods", "shared", "classifier"}
+    assert set(preset) == set(presets.SECTIONS)
     for section in ("methods", "shared"):
         for fit, given in preset[section].items():
             assert catalogue.get(fit).shared == (section == "shared")
@@ -40,6 +40,7 @@ def test_a_preset_sets_what_the_suite_does_not(tmp_path: Path) -> None:
         "methods": {"sigma": None, "sigma@16": {"steps": 16}, "ranode": {"training": {"batch": 64}}, "iad": {}},
         "shared": {"sideband": {"flow": {"bound": 7.0}}},
         "classifier": {"members": 3},
+        "throughput": {"seconds": 0.5},
     }
     path = written(tmp_path / "mine.yaml", preset="quick", **own)
     suite = suites.load(path)
@@ -51,6 +52,7 @@ def test_a_preset_sets_what_the_suite_does_not(tmp_path: Path) -> None:
     assert suite["shared"]["sideband"] == {"flow": {"couplings": 4, "bound": 7.0}}
     assert set(suite["shared"]) == {"sideband", "matching"}
     assert suite["classifier"] == {"members": 3, "bins": 127}
+    assert suite["throughput"] == {**suites.THROUGHPUT, "seconds": 0.5, "file_events": 10_000, "batches": [100, 1000]}
     read = fits.load(path)
     assert (read.methods, read.shared, read.classifier) == tuple(
         suite[each] for each in ("methods", "shared", "classifier")
