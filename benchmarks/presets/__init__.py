@@ -36,7 +36,7 @@ def applied(content: Mapping[str, Any]) -> Content:
 
 def read(name: str) -> Content:
     """The sections of a preset: `methods`, `shared`, `classifier` and `throughput`."""
-    return {**dict.fromkeys(SECTIONS, {}), **(documents.read(PRESETS / f"{name}.yaml") or {})}
+    return {**{section: {} for section in SECTIONS}, **(documents.read(PRESETS / f"{name}.yaml") or {})}
 
 
 def _needed(fits: Iterable[str]) -> list[str]:
