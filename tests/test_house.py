@@ -10,7 +10,7 @@ PARSERS = {"benchmarks/__main__.py", "infer/__main__.py", "train/__main__.py", "
 
 
 def files() -> dict[str, str]:
-    found = (path for room in ("infer", "benchmarks", "train", "export") for path in (ROOT / room).rglob("*.py"))
+    found = (path for room in ("infer", "benchmarks", "train", "export", "api") for path in (ROOT / room).rglob("*.py"))
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in found}
 
 

@@ -70,7 +70,7 @@ def test_sessions_hold(block: Block) -> None:
 
 
 def test_examples_in_docstrings_hold() -> None:
-    for package in ("infer", "benchmarks", "train", "export"):
+    for package in ("infer", "benchmarks", "train", "export", "api"):
         for path in sorted((ROOT / package).rglob("*.py")):
             if ">>>" in path.read_text():
                 module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
