@@ -135,8 +135,9 @@ def test_mlflow_is_the_library_and_not_our_folder() -> None:
             "benchmarks.grid.run benchmarks.events.task train.__main__ train.cell benchmarks.tracking.store",
         ),
         ("mlflow pandas matplotlib seaborn sklearn", "benchmarks.grid.run export.__main__ export.cell export.compare"),
+        ("torch onnx onnxruntime mlflow pandas sklearn scipy matplotlib yaml jsonschema rich argcomplete", "__main__"),
     ],
-    ids=["infer", "benchmark", "train", "export"],
+    ids=["infer", "benchmark", "train", "export", "command"],
 )
 def test_a_stage_does_without_the_packages_of_the_others(absent: str, needed: str) -> None:
     """As in the containers, where each image holds its own stage's packages alone."""
