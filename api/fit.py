@@ -14,6 +14,7 @@ from sideband.export.cell import REPORT, VECTORS
 from sideband.infer import events
 from sideband.infer import score as scores
 from sideband.infer import template as templates
+from sideband.infer.arguments import LARGEST_SEED
 from sideband.infer.columns import Columns
 from sideband.infer.errors import BadInput
 from sideband.infer.model import Model
@@ -51,7 +52,7 @@ class Fit:
 
         Args:
             number: of events.
-            seed: of the draw; by default that of the search, which begins with the events of the training template.
+            seed: of the draw, from 0 on; that of the search begins with the events of the training template.
 
         Returns:
             Columns `[number]`: the mass, the features, and `weight` for a method that reweights.
@@ -62,6 +63,8 @@ class Fit:
         self.check_template()
         if not isinstance(number, int | np.integer) or number < 1:
             raise BadInput(f"template({number!r}): give the number of events, a whole number from 1 on")
+        if seed is not None and not (isinstance(seed, int | np.integer) and 0 <= seed <= LARGEST_SEED):
+            raise BadInput(f"template(seed={seed!r}): give a whole number from 0 to {LARGEST_SEED}")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "template.h5"
             templates.generate(Model(self.folder / "template.onnx"), self.search.task(), path, int(number), seed)

@@ -4,9 +4,12 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from sideband.api import columns
 from sideband.api import excess as counting
@@ -19,9 +22,9 @@ from sideband.export.cell import VECTORS, export_cell
 from sideband.infer import events
 from sideband.infer.columns import Columns
 from sideband.infer.errors import BadInput, in_one_line
-from sideband.train import methods
 from sideband.train.cell import MODEL, fit_cell
 from sideband.train.classifiers.settings import ClassifierSettings
+from sideband.train.methods import settings as settings_of
 from sideband.train.settings import settings_from
 
 Window = tuple[float, float]
@@ -83,7 +86,7 @@ class Search:
             "excess": {"folds": folds},
             "preset": preset,
             "device": device,
-            **{key: dict(each) for key, each in (("shared", shared), ("classifier", classifier)) if each},
+            **{key: each for key, each in (("shared", shared), ("classifier", classifier)) if each},
         }
         self._fitted: dict[str, dict[str, Any]] = {}
         self.folder = self._placed(folder)
@@ -92,7 +95,7 @@ class Search:
             self.suite = self._with({})
             settings_from(ClassifierSettings, self.suite["classifier"], "classifier")
             for name, given in (shared or {}).items():
-                methods.settings(name, given, f"shared.{name}")
+                settings_of(name, given, f"shared.{name}")
             self.task()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)  # it was empty
@@ -129,7 +132,7 @@ class Search:
         fitted = {**self._fitted, method: settings}
         suite = self._with(fitted)
         # Before anything is fitted that the method stands on.
-        methods.settings(method, suite.settings(method), f"fit({method!r})")
+        settings_of(method, suite.settings(method), f"fit({method!r})")
         cell = self._cell(suite, self._windows[0], method)
         self.suite, self._fitted = suite, fitted
         return Fit(self, method, cell)
@@ -146,6 +149,8 @@ class Search:
         Raises:
             BadInput: the method makes no template, or not such efficiencies.
         """
+        if fit.search is not self:
+            raise BadInput(f"excess({fit!r}): was fitted in another search; call that one's excess")
         fit.check_template()
         cuts = counting.check_efficiencies(efficiencies)
         of_window = [
@@ -179,9 +184,11 @@ class Search:
         if not (folder / (MODEL if shared else VECTORS)).exists():
             needs = {name: self._cell(suite, window, name) / MODEL for name in suite.needs(method)}
             changes = suite.settings(method), suite.classifier(method)
-            fit_cell(method, self.task(window), folder, *changes, needs, suite.folds, suite["device"], suite=suite.name)
-            if not shared:
-                export_cell(folder / MODEL, self.task(window), folder, self.folder / "graphs")
+            task = self.task(window)
+            with _threads_as_before():
+                fit_cell(method, task, folder, *changes, needs, suite.folds, suite["device"], suite=suite.name)
+                if not shared:
+                    export_cell(folder / MODEL, task, folder, self.folder / "graphs")
         return folder
 
     def _check(self, method: str, settings: Mapping[str, Any]) -> None:
@@ -239,6 +246,16 @@ class Search:
         files = {part: f"{part}.h5" for part in parts}
         mass = {"column": name, "unit": unit}
         self._sections["dataset"] = {"source": "hdf5", **files, "mass": mass, "features": features}
+
+
+@contextmanager
+def _threads_as_before() -> Iterator[None]:
+    """Give torch its number of threads back, which fits set to one."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _edges(given: Any, what: str) -> Window:

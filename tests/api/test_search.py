@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sideband import Search
 from sideband.api.excess import Excess
@@ -94,6 +95,31 @@ def test_a_shared_fit_serves_every_method(search: Search, cathode: Fit) -> None:
         search.fit("cathode", oversampling=3)
 
 
+def test_templates_of_other_seeds_are_others(search: Search, cathode: Fit) -> None:
+    first, other, again = (cathode.template(20, seed)["width"] for seed in (None, 2, np.int64(1)))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    for number, seed, words in ((0, None, r"template\(0\)"), (2.5, None, r"template\(2.5\)"), (1, -1, "seed=-1")):
+        with pytest.raises(BadInput, match=words):
+            cathode.template(number, seed)  # type: ignore[arg-type]
+    for efficiencies in ([2], [], 0.1):
+        with pytest.raises(BadInput, match=r"efficiencies: .* are no numbers between 0 and 1"):
+            search.excess(cathode, efficiencies)  # type: ignore[arg-type]
+
+
+def test_a_fit_belongs_to_its_search(cathode: Fit, own: Table) -> None:
+    other = Search(own["mass"], features(own), (3300, 3700), **TINY)
+    with pytest.raises(BadInput, match="was fitted in another search"):
+        other.excess(cathode)
+
+
+def test_torch_keeps_its_threads(search: Search) -> None:
+    torch.set_num_threads(2)
+    search.fit("cwola@threads", strip=0.5)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+
+
 def test_exported_files_stand_alone(cathode: Fit, tmp_path: Path) -> None:
     copies = cathode.export(tmp_path / "mine")
     assert {path.name for path in copies} == {
@@ -154,6 +180,7 @@ def test_methods_that_cannot_be_fitted(search: Search, method: str, settings: di
         ({"preset": "fast"}, "preset: 'fast' is not one of"),
         ({"seed": "one"}, "seeds.0: 'one' is not of type"),
         ({"classifier": {"kind": "forest"}}, "classifier.kind: 'forest'"),
+        ({"shared": 3}, "shared: 3 is not of type 'object'"),
         ({"shared": {"sideband": {"flow": 3}}}, "shared.sideband.flow: 3 is not a mapping"),
     ],
 )

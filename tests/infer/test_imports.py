@@ -20,7 +20,7 @@ ABOVE = {"problems", "grid", "report", "commands", "__main__"}
 BELONGS = {
     "onnxruntime": ("infer",),
     "mlflow": ("benchmarks.tracking",),
-    "torch": ("train", "export"),
+    "torch": ("train", "export", "api"),
     "onnx": ("export",),
     "onnx_ir": ("export",),
     "onnxscript": ("export",),
