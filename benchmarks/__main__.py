@@ -8,7 +8,7 @@ from sideband.benchmarks.commands import COMMANDS
 from sideband.benchmarks.grid.steps import STAGES
 from sideband.benchmarks.simulate.dijets import KINDS, MOST_CONSTITUENTS
 from sideband.benchmarks.simulate.dijets.processes import SIMULATIONS
-from sideband.infer.arguments import LARGEST_SEED, Parser, folder, number, whole
+from sideband.infer.arguments import LARGEST_SEED, Commands, Parser, calling, execute, folder, number, whole
 from sideband.infer.errors import guarded
 
 PARTS = ("data", "background", "simulation")  # of the LHC Olympics
@@ -23,7 +23,13 @@ HEAVY = ("sklearn.ensemble", "scipy.stats")
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = Parser(prog="python -m benchmarks", description=__doc__)
+    parser = Parser(prog=f"python -m {__package__}", description=__doc__)
+    add_commands(parser)
+    return execute(parser)
+
+
+def add_commands(parser: Parser) -> Commands:
+    """Add the commands to a parser."""
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="run a suite, or what is missing of it")
@@ -132,8 +138,7 @@ def main() -> int:
         command.add_argument("--closure-events", type=CLOSURE_EVENTS)
         command.add_argument("--out", type=Path, required=True)
 
-    arguments = parser.parse_args()
-    return COMMANDS[arguments.command](arguments)
+    return calling(commands, COMMANDS)
 
 
 if __name__ == "__main__":

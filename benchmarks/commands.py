@@ -114,7 +114,7 @@ def generate(arguments: argparse.Namespace) -> int:
     options = {
         "out": Path("data") / (arguments.kind if many else f"{arguments.kind}.h5"),
         "events": embed.GENERATED["qcd"] if arguments.kind == "embedded" else 100_000,
-        **{key: value for key, value in vars(arguments).items() if key not in ("command", "cores")},
+        **{key: value for key, value in vars(arguments).items() if key not in ("command", "call", "cores")},
     }
     wanted = Wanted(**options)
     figures = wanted.out / "figures" if many else _figures_of(wanted.out)

@@ -30,7 +30,7 @@ def base(entry: str, classifiers: Mapping[str, Any]) -> str:
     ('cathode', '')
     """
     rest, _, label = entry.rpartition("@")
-    return rest if rest and label in classifiers and _trained(rest) else ""
+    return rest if rest and label in classifiers and trained(rest) else ""
 
 
 def classifier(entry: str, main: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def classifier(entry: str, main: Mapping[str, Any], further: Mapping[str, Any]) 
     return dict(further[entry.rpartition("@")[2]] if base(entry, further) else main)
 
 
-def _trained(entry: str) -> bool:
+def trained(entry: str) -> bool:
     """Whether an entry has a classifier that is trained for it."""
     method = catalogue.get(entry)
     return not (method.own_score or method.shared or method.of == "classifier")
@@ -67,7 +67,7 @@ def expanded(methods: Mapping[str, Any], classifiers: Mapping[str, Any], path: P
         taken = base(entry, classifiers)
         if not taken:
             found[entry] = given or {}
-            found |= {f"{entry}@{label}": found[entry] for label in classifiers if _trained(entry)}
+            found |= {f"{entry}@{label}": found[entry] for label in classifiers if trained(entry)}
         elif (given or {}) != (methods.get(taken) or {}) or taken not in methods:
             raise BadInput(f"{path}: methods.{entry}: takes over the fit of '{taken}'; give the settings there")
     return found

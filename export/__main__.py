@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sideband.infer.arguments import Parser, folder, number, whole
+from sideband.infer.arguments import Commands, Parser, calling, execute, folder, number, whole
 from sideband.infer.errors import guarded
 
 # What the commands import; the grid starts their steps in processes that have it.
@@ -12,7 +12,13 @@ HEAVY = ("sideband.export.cell", "sideband.export.compare", "onnxscript.rewriter
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = Parser(prog="python -m export", description=__doc__)
+    parser = Parser(prog=f"python -m {__package__}", description=__doc__)
+    add_commands(parser)
+    return execute(parser)
+
+
+def add_commands(parser: Parser) -> Commands:
+    """Add the commands to a parser."""
     commands = parser.add_subparsers(dest="command", required=True)
     cell = commands.add_parser("cell", help="export every graph of a fit")
     cell.add_argument("fit", type=Path, help="model.pt")
@@ -31,8 +37,7 @@ def main() -> int:
     compare.add_argument("--seconds", type=number(0, 3600), default=2.0, help="time of a row with all its repeats")
     compare.add_argument("--compile", action="store_true", help="time torch.compile too")
 
-    arguments = parser.parse_args()
-    return {"cell": _cell, "compare": _compare}[arguments.command](arguments)
+    return calling(commands, {"cell": _cell, "compare": _compare})
 
 
 def _cell(arguments: argparse.Namespace) -> int:

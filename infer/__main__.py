@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import LARGEST_SEED, Parser, number, whole
+from .arguments import LARGEST_SEED, Commands, Parser, calling, execute, number, whole
 from .errors import guarded
 
 if TYPE_CHECKING:
@@ -20,7 +20,13 @@ HEAVY = ("sideband.infer.model", "sideband.infer.score", "sideband.infer.templat
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = Parser(prog="python -m infer", description=__doc__)
+    parser = Parser(prog=f"python -m {__package__}", description=__doc__)
+    add_commands(parser)
+    return execute(parser)
+
+
+def add_commands(parser: Parser) -> Commands:
+    """Add the commands to a parser."""
     commands = parser.add_subparsers(dest="command", required=True)
 
     template = commands.add_parser("template", help="write template events")
@@ -71,8 +77,7 @@ def main() -> int:
         "--threads", type=whole(1, 1024), nargs="+", help="callers to try (default: 1 and all cores)"
     )
 
-    arguments = parser.parse_args()
-    return COMMANDS[arguments.command](arguments)
+    return calling(commands, COMMANDS)
 
 
 def _template(arguments: argparse.Namespace) -> int:

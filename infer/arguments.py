@@ -3,13 +3,15 @@
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from .errors import BadInput
 
 LARGEST_SEED = 2**63 - 1
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,6 +28,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
         raise BadInput(f"{message}; `{self.prog} --help` lists what there is")
+
+
+def execute(parser: Parser) -> int:
+    """Parse the command line and run its command; returns the exit status."""
+    arguments = parser.parse_args()
+    return int(arguments.call(arguments))
+
+
+def calling(commands: Commands, functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> Commands:
+    """The commands, each with the function that runs it."""
+    for name, function in functions.items():
+        commands.choices[name].set_defaults(call=function)
+    return commands
 
 
 def whole(least: int = 1, most: int = 10**9) -> Callable[[str], int]:

@@ -7,10 +7,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE, MEDIAN, LONGEST_FUNCTION = 300, 130, 60
 PARSERS = {"benchmarks/__main__.py", "infer/__main__.py", "train/__main__.py", "export/__main__.py"}
+SETS_UP = {"add_commands", "add_fit"}
 
 
 def files() -> dict[str, str]:
-    found = (path for room in ("infer", "benchmarks", "train", "export") for path in (ROOT / room).rglob("*.py"))
+    found = (path for room in ("infer", "benchmarks", "train", "export", "api") for path in (ROOT / room).rglob("*.py"))
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in found}
 
 
@@ -27,6 +28,6 @@ def test_functions_are_short() -> None:
         for name, text in files().items()
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef) and node.end_lineno is not None
-        if node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION and not (name in PARSERS and node.name == "main")
+        if node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION and not (name in PARSERS and node.name in SETS_UP)
     }
     assert not long

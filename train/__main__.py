@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sideband.infer.arguments import Parser, folder, whole
+from sideband.infer.arguments import Commands, Parser, calling, execute, folder, whole
 from sideband.infer.errors import BadInput, guarded
 
 # What the commands import; the grid starts their steps in processes that have it.
@@ -13,9 +13,22 @@ HEAVY = ("sideband.train.cell", "sklearn.ensemble")
 
 def main() -> int:
     """Parse the command line and run one command."""
-    parser = Parser(prog="python -m sideband.train", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = Parser(prog=f"python -m {__package__}", description=__doc__)
+    add_commands(parser)
+    return execute(parser)
 
+
+def add_commands(parser: Parser) -> Commands:
+    """Add the commands to a parser."""
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_fit(commands)
+    check = commands.add_parser("check", help="check the settings of every fit in a suite")
+    check.add_argument("suite")
+    return calling(commands, {"check": _check})
+
+
+def add_fit(commands: Commands) -> None:
+    """Add the command `fit`."""
     fit = commands.add_parser("fit", help="fit one method on one task")
     fit.add_argument("method")
     fit.add_argument("--task", type=Path, required=True, help="task.h5")
@@ -34,12 +47,7 @@ def main() -> int:
         help="log to MLflow now, or keep the journal for later; auto: now to a server, later to a local store",
     )
     fit.add_argument("--runs", type=folder, default=Path("runs"), help="folder that holds mlflow/ (default runs)")
-
-    check = commands.add_parser("check", help="check the settings of every fit in a suite")
-    check.add_argument("suite")
-
-    arguments = parser.parse_args()
-    return {"fit": _fit, "check": _check}[arguments.command](arguments)
+    calling(commands, {"fit": _fit})
 
 
 def _fit(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 
 from sideband import benchmarks
-from sideband.benchmarks import catalogue, documents, entries
+from sideband.benchmarks import catalogue, documents, entries, presets
 from sideband.infer.errors import BadInput
 
 SUITES = Path(benchmarks.__path__[0]) / "suites"
@@ -73,6 +73,7 @@ def load(suite: str | Path) -> Suite:
         if not isinstance(name, str) or not name:
             raise BadInput(f"{path}: name: must be text; remove the file, and run the suite again")
     keys = _checked(content, path)["properties"]
+    content = presets.applied(content)
     methods, shared = ({each: given or {} for each, given in content.get(key, {}).items()} for key in SECTIONS)
     classifiers = content.get("classifiers", {})
     methods = entries.expanded(methods, classifiers, path)

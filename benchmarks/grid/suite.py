@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sideband.benchmarks import catalogue, documents, entries, problems
+from sideband.benchmarks import catalogue, documents, entries, presets, problems
 from sideband.benchmarks.events import sources, tables
 from sideband.benchmarks.events.task import Range, seed_name
 from sideband.benchmarks.grid import study as studies
@@ -288,9 +288,9 @@ def _kept(document: dict[str, Any], path: Path) -> Suite:
 
 
 def _completed(content: Any, path: Path) -> dict[str, Any]:
-    """The sections, checked, with every default filled in and every path from the root."""
+    """The sections, checked, with the preset's settings and every default filled in and every path from the root."""
     check_keys(content, path, SUITES / "schema.json")
-    content = {**DEFAULTS, **content}
+    content = {**DEFAULTS, **presets.applied(content)}
     content["throughput"] = {**THROUGHPUT, **content["throughput"]}
     if "excess" in content:
         content["excess"] = {**EXCESS, **content["excess"]}

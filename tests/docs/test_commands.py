@@ -18,7 +18,12 @@ from sideband.infer.arguments import Parser
 from tests.docs.pages import INLINE, PAGES, ROOT, blocks, name, prose
 
 PACKAGES = ("infer", "benchmarks", "train", "export")
-OTHERS = ("mlflow ui --backend-store-uri", "pip install", "pre-commit install")  # that are not ours
+OTHERS = (
+    'eval "$(register-python-argcomplete sideband)"',
+    "mlflow ui --backend-store-uri",
+    "pip install",
+    "pre-commit install",
+)  # that are not ours
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([\w./]+):", MAKEFILE.replace("$(VENV)", ".venv"), re.MULTILINE))
 VARIABLES = set(re.findall(r"^(\w+) \?=", MAKEFILE, re.MULTILINE))
@@ -53,10 +58,10 @@ def parse(monkeypatch: pytest.MonkeyPatch, package: str, arguments: list[str]) -
         raise Parsed(read(self, *given, **named))
 
     with monkeypatch.context() as patched:
-        patched.setattr(sys, "argv", [package, *arguments])
+        patched.setattr(sys, "argv", [package or "sideband", *arguments])
         patched.setattr(Parser, "parse_args", stop)
         with pytest.raises(Parsed) as found:
-            importlib.import_module(f"sideband.{package}.__main__").main()
+            importlib.import_module(f"sideband.{package}.__main__".replace("..", ".")).main()
     return found.value.arguments
 
 
@@ -98,6 +103,8 @@ def test_commands_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 check_compose(rest)
             case ["python", "-m", "pytest", *rest]:
                 assert all((ROOT / path).exists() for path in rest if path.startswith("tests")), line
+            case ["sideband", *rest] | ["python", "-m", "sideband", *rest]:
+                check_ours(monkeypatch, "", rest)
             case ["python", "-m", module, *rest] if module.removeprefix("sideband.") in PACKAGES:
                 check_ours(monkeypatch, module.removeprefix("sideband."), rest)
             case _:

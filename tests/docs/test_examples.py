@@ -56,7 +56,7 @@ def test_suites_load(block: Block, tmp_path: Path) -> None:
     settings_from(ClassifierSettings, suite["classifier"], "classifier")
 
 
-@pytest.mark.parametrize("block", found("python"))
+@pytest.mark.parametrize("block", [each for each in found("python") if not each.id.startswith("docs/python.md")])
 def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graphs.score(tmp_path / "score.onnx")
     graphs.template(tmp_path / "template.onnx")
@@ -71,7 +71,7 @@ def test_sessions_hold(block: Block) -> None:
 
 
 def test_examples_in_docstrings_hold() -> None:
-    for package in ("infer", "benchmarks", "train", "export"):
+    for package in ("infer", "benchmarks", "train", "export", "api"):
         for path in sorted((ROOT / package).rglob("*.py")):
             if ">>>" in path.read_text():
                 module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

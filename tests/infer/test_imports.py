@@ -1,4 +1,4 @@
-"""Who may import whom: `infer ← benchmarks ← train ← export`, with a line inside `benchmarks`."""
+"""Who may import whom: `infer ← benchmarks ← train ← export ← api`, with a line inside `benchmarks`."""
 
 import ast
 import importlib.util
@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ORDER = ("infer", "benchmarks", "train", "export")
+ORDER = ("infer", "benchmarks", "train", "export", "api")
 
 # The line inside `benchmarks`: `train` and `export` may import what stands below it, and nothing below knows the rest.
-BELOW = {"catalogue", "documents", "entries", "events", "metrics", "simulate", "tracking"}
+BELOW = {"catalogue", "documents", "entries", "events", "metrics", "presets", "simulate", "tracking"}
 ABOVE = {"problems", "grid", "report", "commands", "__main__"}
 
 # The only places, by the start of their dotted names, that may import a library.
 BELONGS = {
     "onnxruntime": ("infer",),
     "mlflow": ("benchmarks.tracking",),
-    "torch": ("train", "export"),
+    "torch": ("train", "export", "api"),
     "onnx": ("export",),
     "onnx_ir": ("export",),
     "onnxscript": ("export",),
@@ -135,8 +135,9 @@ def test_mlflow_is_the_library_and_not_our_folder() -> None:
             "benchmarks.grid.run benchmarks.events.task train.__main__ train.cell benchmarks.tracking.store",
         ),
         ("mlflow pandas matplotlib seaborn sklearn", "benchmarks.grid.run export.__main__ export.cell export.compare"),
+        ("torch onnx onnxruntime mlflow pandas sklearn scipy matplotlib yaml jsonschema rich argcomplete", "__main__"),
     ],
-    ids=["infer", "benchmark", "train", "export"],
+    ids=["infer", "benchmark", "train", "export", "command"],
 )
 def test_a_stage_does_without_the_packages_of_the_others(absent: str, needed: str) -> None:
     """As in the containers, where each image holds its own stage's packages alone."""

@@ -1,0 +1,116 @@
+"""A method fitted in a search: templates, scores, and the files to take elsewhere."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sideband.api import columns
+from sideband.export.cell import REPORT, VECTORS
+from sideband.infer import events
+from sideband.infer import score as scores
+from sideband.infer import template as templates
+from sideband.infer.arguments import LARGEST_SEED
+from sideband.infer.columns import Columns
+from sideband.infer.errors import BadInput
+from sideband.infer.model import Model
+from sideband.train.methods import ROWS
+
+if TYPE_CHECKING:
+    from sideband.api.search import Search
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """What `Search.fit` returns.
+
+    Args:
+        search: the search, whose folder lives as long as its fits.
+        method: the name that it was fitted under.
+        folder: its cell, with the exported graphs.
+    """
+
+    search: "Search"
+    method: str
+    folder: Path
+
+    def __repr__(self) -> str:
+        low, high = self.search.window
+        return f"Fit({self.method!r} in {low:g}-{high:g}: {', '.join(path.name for path in self.graphs)})"
+
+    @property
+    def graphs(self) -> list[Path]:
+        """The exported ONNX files, less those of the cross-fit."""
+        return sorted(path for path in self.folder.glob("*.onnx") if not path.name.startswith("fold"))
+
+    def template(self, number: int, seed: int | None = None) -> Columns:
+        """Draw background events of the window.
+
+        Args:
+            number: of events.
+            seed: of the draw, from 0 on; that of the search begins with the events of the training template.
+
+        Returns:
+            Columns `[number]`: the mass, the features, and `weight` for a method that reweights.
+
+        Raises:
+            BadInput: the method makes no template, or not such a number.
+        """
+        self.check_template()
+        if not isinstance(number, int | np.integer) or number < 1:
+            raise BadInput(f"template({number!r}): give the number of events, a whole number from 1 on")
+        if seed is not None and not (isinstance(seed, int | np.integer) and 0 <= seed <= LARGEST_SEED):
+            raise BadInput(f"template(seed={seed!r}): give a whole number from 0 to {LARGEST_SEED}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "template.h5"
+            templates.generate(Model(self.folder / "template.onnx"), self.search.task(), path, int(number), seed)
+            with events.opened(path) as file:
+                names = list(file)
+            order = [name for name in (*self.search.columns, "weight") if name in names]
+            return events.read(path, order)
+
+    def score(self, mass: Any, features: Any) -> NDArray[np.float32]:
+        """Anomaly scores `[N]` of events, larger = more like signal.
+
+        The classifier has seen the events of the search. `Search.excess` uses scores of classifiers that have not.
+
+        Args:
+            mass, features: as `Search` takes them. Columns that are no features of the search are left aside.
+
+        Raises:
+            BadInput: not such events.
+        """
+        name, *wanted = self.search.columns
+        found = columns.table(mass, name, columns.named(features, wanted))
+        with tempfile.TemporaryDirectory() as folder:
+            path, out = Path(folder) / "events.h5", Path(folder) / "scores.h5"
+            with events.new_file(path) as file:
+                events.write(file, found)
+            scores.score([Model(self.folder / "score.onnx")], path, out)
+            return events.read(out, ["score"])["score"]
+
+    def export(self, folder: str | Path) -> list[Path]:
+        """Copy the ONNX files, their check vectors and their digests to a folder; returns the copies.
+
+        Raises:
+            BadInput: the folder cannot be written.
+        """
+        names = [path.name for path in self.folder.glob("*.onnx")]
+        names += [name for name in (VECTORS, REPORT, ROWS) if (self.folder / name).exists()]
+        copies = [Path(folder) / name for name in sorted(names)]
+        for path in copies:
+            events.check_output(path, [self.folder / path.name])
+        for path in copies:
+            with events.atomic(path) as temporary:
+                shutil.copyfile(self.folder / path.name, temporary)
+        return copies
+
+    def check_template(self) -> None:
+        """Refuse a method that makes no template; raises `BadInput`."""
+        if not (self.folder / "template.onnx").exists():
+            makers = ", ".join(name for name in self.search.methods if self.search.makes_template(name))
+            raise BadInput(f"'{self.method}' makes no template of the background; fit one of {makers}")

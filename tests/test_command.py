@@ -1,0 +1,74 @@
+"""The command `sideband`: every command of the packages under one name, with its mistakes and its completion."""
+
+import importlib
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sideband.__main__ import main
+from sideband.benchmarks.commands import COMMANDS
+from sideband.infer.errors import BadInput
+from tests.conftest import ToyEvents
+
+ROOT = Path(__file__).parents[1]
+THROUGH = ["fit", "train fit", "train check", "export cell", "export compare"]
+THROUGH += [f"infer {name}" for name in ("template", "score", "throughput", "describe", "check")]
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, *THROUGH])
+def test_every_command_is_there(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sideband", *words.split(), "--help"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    assert f"usage: sideband {words}" in capsys.readouterr().out
+
+
+def test_a_command_runs(
+    toy_events: ToyEvents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = toy_events(tmp_path / "events.h5", 100)
+    monkeypatch.setattr(sys, "argv", ["sideband", "validate", str(path), "--mass", "charge"])
+    with pytest.raises(BadInput, match="rules of the events layout broken"):
+        main()
+    monkeypatch.setattr(sys, "argv", ["sideband", "train", "check", "smoke"])
+    assert main() == 0
+
+
+def test_a_mistake_names_the_command_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for typed, said in (("infer template x", "sideband infer template"), ("fit", "sideband fit"), ("rum", "sideband")):
+        monkeypatch.setattr(sys, "argv", ["sideband", *typed.split()])
+        with pytest.raises(BadInput, match=f"; `{said} --help` lists what there is"):
+            main()
+
+
+@pytest.mark.parametrize("module", ["sideband", "sideband.infer", "infer"])
+def test_modules_are_named_as_they_were_typed(module: str) -> None:
+    more = ["infer"] if module == "sideband" else []
+    done = subprocess.run(
+        [sys.executable, "-m", module, *more, "check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"; `{' '.join(['python -m', module, *more])} check --help` lists what there is" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_script_is_this_command() -> None:
+    module, _, name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["sideband"].partition(
+        ":"
+    )
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("sideband repo", "report"), ("sideband infer thr", "throughput")])
+def test_a_shell_completes_commands(typed: str, offered: str, tmp_path: Path) -> None:
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": typed, "COMP_POINT": str(len(typed)), "_ARGCOMPLETE_IFS": "\n"}
+    asked |= {"_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "found")}
+    subprocess.run([sys.executable, "-m", "sideband"], env={**os.environ, **asked}, check=True)
+    assert (tmp_path / "found").read_text().split() == [offered]
