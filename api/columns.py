@@ -50,22 +50,38 @@ def named(features: Any, wanted: Sequence[str] = ()) -> dict[str, Any]:
     return {name: found[name] for name in wanted} if wanted else found
 
 
+def mass_of(table: Any, name: str) -> Any:
+    """The column of a table that is the mass; None where it has no such column, as an array has none."""
+    fields = getattr(table, "fields", None) or (table.keys() if hasattr(table, "keys") else ())
+    return table[name] if name in fields else None
+
+
 def table(mass: Any, name: str, features: Mapping[str, Any]) -> Columns:
     """Columns `[N]` float32: the mass, under its name, and then the features.
 
     Raises:
-        BadInput: a column is no list of finite numbers, one an event; unequal lengths; or the mass is a feature too.
+        BadInput: as `checked`, or the mass is a feature too.
     """
     if name in features:
         raise BadInput(f"features: {name!r} is the mass, it cannot be a feature too; remove it")
-    found = {name: _column(mass, "mass")}
-    found |= {key: _column(values, f"feature {key!r}") for key, values in features.items()}
-    number = len(found[name])
-    for key, values in found.items():
-        if len(values) != number:
-            raise BadInput(f"feature {key!r}: {len(values)} events, and the mass has {number}; give both of all events")
-    if not number:
-        raise BadInput("mass: there are no events; give some")
+    return checked({name: mass, **features})
+
+
+def checked(columns: Mapping[str, Any]) -> Columns:
+    """Columns `[N]` float32 of what should be events.
+
+    Raises:
+        BadInput: a column is no list of finite numbers, one an event; or they are of unequal lengths, or empty.
+    """
+    found = {name: _column(values, f"column {name!r}") for name, values in columns.items()}
+    first = next(iter(found))
+    for name, values in found.items():
+        if len(values) != len(found[first]):
+            raise BadInput(
+                f"column {name!r}: {len(values)} events, and {first!r} has {len(found[first])}; give both of all events"
+            )
+    if not len(found[first]):
+        raise BadInput(f"column {first!r}: there are no events; give some")
     return found
 
 

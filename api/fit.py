@@ -73,24 +73,31 @@ class Fit:
             order = [name for name in (*self.search.columns, "weight") if name in names]
             return events.read(path, order)
 
-    def score(self, mass: Any, features: Any) -> NDArray[np.float32]:
+    def score(self, table: Any, mass: Any = None) -> NDArray[np.float32]:
         """Anomaly scores `[N]` of events, larger = more like signal.
 
         The classifier has seen the events of the search. `Search.excess` uses scores of classifiers that have not.
 
         Args:
-            mass, features: as `Search` takes them. Columns that are no features of the search are left aside.
+            table: features, and the mass too, in any form that `Search` takes features in. Further columns are left
+                aside.
+            mass: `[N]`, where the table has none; only scores that depend on the mass need one.
 
         Raises:
-            BadInput: not such events.
+            BadInput: not such events, or no mass where one is needed.
         """
         name, *wanted = self.search.columns
-        found = columns.table(mass, name, columns.named(features, wanted))
+        model = Model(self.folder / "score.onnx")
+        mass = columns.mass_of(table, name) if mass is None else mass
+        if mass is None and any(name in port.columns for port in model.inputs.values()):
+            raise BadInput(f"score: no column {name!r}, which this score depends on; give it, or mass=")
+        features = columns.named(table, wanted)
+        found = columns.checked({**({} if mass is None else {name: mass}), **features})
         with tempfile.TemporaryDirectory() as folder:
             path, out = Path(folder) / "events.h5", Path(folder) / "scores.h5"
             with events.new_file(path) as file:
                 events.write(file, found)
-            scores.score([Model(self.folder / "score.onnx")], path, out)
+            scores.score([model], path, out)
             return events.read(out, ["score"])["score"]
 
     def export(self, folder: str | Path) -> list[Path]:

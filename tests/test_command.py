@@ -34,7 +34,10 @@ def test_a_command_runs(
     toy_events: ToyEvents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = toy_events(tmp_path / "events.h5", 100)
-    monkeypatch.setattr(sys, "argv", ["sideband", "validate", str(path), "--mass", "charge"])
+    monkeypatch.setattr(sys, "argv", ["sideband", "validate", str(path), "--mass", "m_vis"])
+    assert main() == 0
+    assert "valid; 100 events" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["sideband", "validate", str(path)])
     with pytest.raises(BadInput, match="rules of the events layout broken"):
         main()
     monkeypatch.setattr(sys, "argv", ["sideband", "train", "check", "smoke"])

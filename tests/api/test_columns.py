@@ -50,16 +50,16 @@ def test_the_range_around_masses_has_all_of_them_inside() -> None:
 
 MASKED = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0])
 WRONG = [
-    ({"width": [1.0, np.nan, np.inf]}, "feature 'width': 2 values are NaN or infinite in float32, .* of event 1; "),
+    ({"width": [1.0, np.nan, np.inf]}, "column 'width': 2 values are NaN or infinite in float32, .* of event 1; "),
     ({"width": [1.0, 1e300, 1.0]}, "1 values are NaN or infinite in float32"),
-    ({"width": [1.0, 2.0]}, "feature 'width': 2 events, and the mass has 3; give both"),
-    ({"width": awkward.Array([[1.0], [], [2.0, 3.0]])}, "feature 'width': not an array .*; give one number an event"),
-    ({"width": awkward.Array([1.0, None, 2.0])}, "feature 'width': .*"),
-    ({"width": [[1.0], [], [2.0]]}, "feature 'width': not an array of numbers .*; give one number an event"),
-    ({"width": MASKED}, "feature 'width': some values are missing; remove these events"),
-    ({"width": pd.array([1, None, 2], dtype="Int64")}, "feature 'width': some values are missing"),
-    ({"width": ["a", "b", "c"]}, "feature 'width': has the type <U1"),
-    ({"width": np.ones((3, 2))}, r"feature 'width': has the type float64 and the shape \(3, 2\)"),
+    ({"width": [1.0, 2.0]}, "column 'width': 2 events, and 'm' has 3; give both"),
+    ({"width": awkward.Array([[1.0], [], [2.0, 3.0]])}, "column 'width': not an array .*; give one number an event"),
+    ({"width": awkward.Array([1.0, None, 2.0])}, "column 'width': .*"),
+    ({"width": [[1.0], [], [2.0]]}, "column 'width': not an array of numbers .*; give one number an event"),
+    ({"width": MASKED}, "column 'width': some values are missing; remove these events"),
+    ({"width": pd.array([1, None, 2], dtype="Int64")}, "column 'width': some values are missing"),
+    ({"width": ["a", "b", "c"]}, "column 'width': has the type <U1"),
+    ({"width": np.ones((3, 2))}, r"column 'width': has the type float64 and the shape \(3, 2\)"),
     ({"m": WIDTH}, "features: 'm' is the mass, it cannot be a feature too"),
     ({}, "features: there are none; give some"),
     (WIDTH, r"features: an array of shape \(3,\); give one of shape \[events, features\]"),
@@ -75,9 +75,9 @@ def test_what_is_no_table_of_numbers_is_refused(features: Any, words: str) -> No
 
 
 def test_masses_are_checked_too() -> None:
-    with pytest.raises(BadInput, match="mass: there are no events"):
+    with pytest.raises(BadInput, match="column 'm': there are no events"):
         columns.table([], "m", {"width": []})
-    with pytest.raises(BadInput, match=r"mass: has the type float64 and the shape \(1, 3\)"):
+    with pytest.raises(BadInput, match=r"column 'm': has the type float64 and the shape \(1, 3\)"):
         columns.table([[1.0, 2.0, 3.0]], "m", {"width": WIDTH})
     with pytest.raises(BadInput, match="features: no column 'charge' there"):
         columns.named({"width": WIDTH}, ["width", "charge"])

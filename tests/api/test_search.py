@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_the_commands(
     command("infer", "score", cell / "score.onnx", "--events", search.task(), "--group", "data", "--out", out)
     scores = events.read(out, ["score"])["score"]
     assert len(np.unique(scores)) > 10
-    assert np.array_equal(cathode.score(ours["mass"], features(ours)), scores)
+    assert np.array_equal(cathode.score(features(ours)), scores)
 
     template = events.read(by_commands / "template.h5", names)
     drawn = cathode.template(700)
@@ -132,11 +132,22 @@ def test_exported_files_stand_alone(cathode: Fit, tmp_path: Path) -> None:
 
 def test_scores_take_what_the_search_takes(cathode: Fit, own: Table) -> None:
     few = {name: values[:50] for name, values in own.items()}
-    scores = cathode.score(few["mass"], few)  # the mass in it is left aside
+    scores = cathode.score(few)
     table = np.column_stack([few[name] for name in features(own)])
-    assert np.array_equal(cathode.score(few["mass"], table), scores)
+    assert np.array_equal(cathode.score(table), scores)
+    assert np.array_equal(cathode.score(table, few["mass"]), scores)
     with pytest.raises(BadInput, match="no column 'charge'"):
-        cathode.score(few["mass"], {"width": few["width"]})
+        cathode.score({"width": few["width"]})
+
+
+def test_scores_that_depend_on_the_mass_ask_for_it(search: Search, own: Table) -> None:
+    lacathode = search.fit("lacathode")
+    few = {name: values[:50] for name, values in own.items()}
+    table = np.column_stack([few[name] for name in features(own)])
+    assert np.array_equal(lacathode.score(few), lacathode.score(table, few["mass"]))
+    assert not np.array_equal(lacathode.score(few), lacathode.score(table, few["mass"] + 100))
+    with pytest.raises(BadInput, match="score: no column 'mass', which this score depends on; give it, or mass="):
+        lacathode.score(table)
 
 
 def test_without_a_template_there_is_none(search: Search) -> None:
@@ -197,7 +208,7 @@ def test_a_temporary_folder_lives_as_long_as_a_fit(own: Table, tmp_path: Path) -
     assert "salad" in fit.search.methods
     folder = fit.search.folder
     gc.collect()
-    assert fit.score(own["mass"][:3], features(own) | {name: own[name][:3] for name in features(own)}).shape == (3,)
+    assert fit.score({name: own[name][:3] for name in features(own)}).shape == (3,)
     del fit
     gc.collect()
     assert not folder.exists()
