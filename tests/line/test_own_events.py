@@ -11,7 +11,11 @@ WINDOW, VALIDATION = "3300-3700", "2700-3000"
 
 def test_without_labels_the_run_finishes(unlabelled: Ran) -> None:
     assert unlabelled.done.returncode == 0, unlabelled.done.stderr
-    assert "closure AUC" in unlabelled.done.stdout
+    closure, _, excess = unlabelled.done.stdout.partition("Signal regions: excess above each cut")
+    assert f"{VALIDATION}: closure AUC" in closure
+    assert f"{WINDOW}: closure AUC" not in closure  # which nobody can know
+    assert "CATHODE" in excess
+    assert "δ_sys" in excess
 
 
 def test_without_labels_there_is_what_needs_no_truth(unlabelled: Ran) -> None:

@@ -113,13 +113,15 @@ class Search(Problem):
         return sections.protocol(results)
 
     def summary(self, results: "Results") -> "list[Table]":
-        """SIC of each window; closure where the truth is not known; one table for all named tasks."""
-        from sideband.benchmarks.problems.search import studies, tables
+        """SIC of each window; excess and closure where the truth is not known; one table for all named tasks."""
+        from sideband.benchmarks.problems.search import excess, labels, studies, tables
 
         if "tasks" in results.suite.content:
             return [studies.tasks.table(results, studies.tasks.rows(results))]
-        shown = tables.sic if results.suite.labelled else tables.closure
-        found = [shown(results, window) for window in suites.regions(results.suite)]
+        if not results.suite.labelled:
+            closures = [tables.closure(results, window) for window in suites.validation(results.suite)]
+            return [_without(table, labels.INJECTED) for table in (*closures, excess.regions(results)) if table.rows]
+        found = [tables.sic(results, window) for window in suites.regions(results.suite)]
         return [replace(table, head=table.head[:5], rows=[row[:5] for row in table.rows]) for table in found]
 
     def drawn(self, results: "Results") -> "Table":
@@ -139,6 +141,13 @@ class Search(Problem):
         from sideband.benchmarks.problems.search import figures
 
         return figures.of_cell(results, cell)
+
+
+def _without(table: "Table", head: str) -> "Table":
+    """A table without one of its columns."""
+    place = table.head.index(head)
+    rows = [[*row[:place], *row[place + 1 :]] for row in table.rows]
+    return replace(table, head=[name for name in table.head if name != head], rows=rows)
 
 
 PROBLEM = Search()
