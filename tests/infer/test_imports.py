@@ -24,8 +24,13 @@ BELONGS = {
     "onnx": ("export",),
     "onnx_ir": ("export",),
     "onnxscript": ("export",),
-    # The LHC Olympics files are pandas stores, so their reader cannot do without it.
-    "pandas": ("benchmarks.events.lhco", *(f"benchmarks.{room}" for room in sorted(ABOVE))),
+    # Readers of files import what their formats need.
+    **{name: ("benchmarks.events.formats", "benchmarks.report.scores") for name in ("pyarrow", "uproot")},
+    "pandas": (
+        "benchmarks.events.lhco",
+        "benchmarks.events.formats",
+        *(f"benchmarks.{room}" for room in sorted(ABOVE)),
+    ),
     **{library: tuple(f"benchmarks.{room}" for room in sorted(ABOVE)) for library in ("matplotlib", "seaborn")},
 }
 GROUND_FLOOR = {"numpy", "h5py", "onnxruntime"}
