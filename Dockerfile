@@ -21,6 +21,8 @@ ARG DEVICE=cpu
 RUN --mount=type=cache,target=/var/cache/pip \
     if [ "$DEVICE" = cuda ]; then pip install --quiet '.[infer-gpu]'; \
     else pip install --quiet '.[infer]'; fi
+RUN python -c "import sys, onnxruntime; found = 'CUDAExecutionProvider' in onnxruntime.get_available_providers(); \
+    sys.exit('this ONNX Runtime is not built for $DEVICE' if found != ('$DEVICE' == 'cuda') else 0)"
 
 FROM grid AS tracking-packages
 RUN --mount=type=cache,target=/var/cache/pip pip install --quiet '.[tracking]'
@@ -36,6 +38,9 @@ RUN --mount=type=cache,target=/var/cache/pip \
         pip install --quiet --no-deps --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu \
             "$(sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)+cpu"; \
     fi && pip install --quiet '.[train]'
+# A wheel at hand may outrank the build that was asked for.
+RUN python -c "import sys, torch; found = 'cuda' if torch.version.cuda else 'cpu'; \
+    sys.exit(f'torch {torch.__version__} is a build for {found}, not for $DEVICE' if found != '$DEVICE' else 0)"
 
 FROM train-packages AS export-packages
 ARG DEVICE=cpu

@@ -205,13 +205,14 @@ def validate(arguments: argparse.Namespace) -> int:
 
 def _number(path: Path, asked: "Asked") -> int:
     """The events of a file, or of the data of a suite; raises `BadInput` where a run would."""
+    from sideband.benchmarks.events import sources
     from sideband.benchmarks.grid import suite as suites
 
     if path.suffix not in (".yaml", ".yml"):
         return len(asked.read(path).data)
     suite = suites.load(path)
     suite.problem.check_data(suite)
-    return sum(len(suite.at(window).dataset().data) for window in suite.windows())
+    return sum(len(sources.load(section, Path()).data) for section in suite.datasets())
 
 
 def task(arguments: argparse.Namespace) -> int:

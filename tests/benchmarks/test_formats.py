@@ -299,7 +299,7 @@ def test_what_a_run_accepts_validates_and_is_described(
                 "about": "toy",
                 "dataset": SECTION | {"data": name},
                 "mass_range": [100, 1000],
-                "windows": [[400, 600]],
+                "windows": [[400, 600], [600, 800]],
                 "seeds": [1],
                 "methods": {"cwola": {}},
             }
