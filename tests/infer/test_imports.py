@@ -25,7 +25,7 @@ BELONGS = {
     "onnx_ir": ("export",),
     "onnxscript": ("export",),
     # Readers of files import what their formats need.
-    **{name: ("benchmarks.events.formats", "benchmarks.report.scores") for name in ("pyarrow", "uproot")},
+    **dict.fromkeys(("pyarrow", "uproot"), ("benchmarks.events.formats", "benchmarks.report.scores")),
     "pandas": (
         "benchmarks.events.lhco",
         "benchmarks.events.formats",
