@@ -12,12 +12,11 @@ SIGNIFICANT = 3  # digits in tables
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report: a caption, a head and rows of text; the page's reader may sort it if it says so."""
+    """A table of the report: a caption, a head and rows of text, which the page's reader may sort."""
 
     caption: str
     head: list[str]
     rows: list[list[str]]
-    sortable: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,6 @@ def test_few_draws_say_so() -> None:
     assert "fewer than 8 draws" in text
     table = content[0]
     assert isinstance(table, Table)
-    assert table.sortable
     assert set(column(table, "group").values()) == {"a"}
 
 

@@ -42,7 +42,7 @@ def _table(results: Results, rankings: list[Ranking]) -> Table:
         "Beats: the probability that the method wins more draws than it loses against the best other one that needs no "
         "truth (draws won of those decided)."
     )
-    return Table(caption, [head for head, _ in columns], rows, sortable=True)
+    return Table(caption, [head for head, _ in columns], rows)
 
 
 def _quality(results: Results) -> list[Column]:
