@@ -28,17 +28,19 @@ def section(results: Results) -> Section | None:
 def template_rates(results: Results) -> dict[str, float]:
     """Template events per second of each method that has a generator: host to host, best batch and threads.
 
-    A mixture only passes on what others made, so its rate is that of its sources, one after the other, in equal shares.
+    A mixture only passes on what others made, so its rate is that of its sources, one after the other, in equal shares;
+    it has none until all of them are timed.
     """
     if results.timings.empty:
         return {}
     rows = results.timings[(results.timings["role"] == "template") & (results.timings["scope"] == "host")]
     rates = {str(name): float(rate) for name, rate in rows.groupby("method")["events_per_second"].max().items()}
-    for name in rates:
+    for name in list(rates):
         entry, sources = catalogue.get(name), results.suite.needs(name)
         if entry.rows and entry.of:
-            slow = [1 / rates.get(source, float("nan")) for source in sources]
-            rates[name] = len(slow) / sum(slow)
+            del rates[name]
+            if rates.keys() >= set(sources):
+                rates[name] = len(sources) / sum(1 / rates[source] for source in sources)
     return rates
 
 
