@@ -25,6 +25,8 @@ def shown(name: str) -> str:
 
     >>> shown("excess_0.001"), shown("throughput.template.host"), shown("sideband.loss_0")
     ('z_direct_1e-3', 'template_events_per_second', 'sideband.loss_0')
+    >>> shown("shower_auc/5 GeV, 1.04 m")
+    'shower_auc/5 GeV_ 1.04 m'
     """
     for pattern, new in RENAMED.items():
         found = re.fullmatch(pattern, name)
