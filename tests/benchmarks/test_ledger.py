@@ -178,6 +178,19 @@ def test_numbers_of_an_excess_say_what_they_are(
     assert found["z_with_systematic_1e-2"] == pytest.approx(significance(12, 10, 2, found["systematic_1e-2"]))
 
 
+def test_each_sample_has_a_number_of_its_own(labelled_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of decays of showers: results.csv tells them apart by a further column."""
+    suite, folder = labelled_run
+    cell = {"window": "3.3-3.7", "injection": "n600", "seed": "s1", "method": "cwola", "metric": "shower_auc"}
+    rows = [{**cell, "sample": f"5 GeV, {depth} m", "value": depth} for depth in (0.5, 1.0)]
+    monkeypatch.setattr(ledger, "numbers_of_cells", lambda *given: rows)
+    found = ledger._values(folder, suite)[Cell("3.3-3.7", "n600", "s1", "cwola")]
+    assert {name: found[name] for name in found if name.startswith("shower")} == {
+        "shower_auc/5 GeV, 0.5 m": 0.5,
+        "shower_auc/5 GeV, 1.0 m": 1.0,
+    }
+
+
 def test_the_report_lies_with_the_suite(labelled: Run, new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, uri = labelled[1], new_store()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
