@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +27,7 @@ from sideband.benchmarks.simulate.showers.decays import decays as simulated
 from sideband.infer import errors
 
 ToyEvents = Callable[..., Path]
+NewStore = Callable[[], str]
 
 # The dataset section of a suite for what `toy_events` writes.
 OWN: dict[str, Any] = {
@@ -100,6 +103,31 @@ def toy_events() -> ToyEvents:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables and nothing in them; making them takes seconds, so it is done once."""
+    runs = tmp_path_factory.mktemp("store")
+    # In a process of its own, because MLflow sets its logs up when it is loaded.
+    made = [sys.executable, "-m", "sideband.benchmarks", "migrate", "--runs", str(runs)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    done = subprocess.run(made, capture_output=True, text=True, env=environment, check=True)
+    assert (done.stdout, done.stderr) == ("", ""), "a store is made in silence"
+    return runs / "mlflow" / "local" / "mlflow.db"
+
+
+@pytest.fixture
+def new_store(empty_store: Path, tmp_path: Path) -> NewStore:
+    """Puts an empty store in its place, over what was there."""
+
+    def make() -> str:
+        place = tmp_path / "mlflow" / "local"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty_store, place / "mlflow.db")
+        return f"sqlite:///{place / 'mlflow.db'}"
+
+    return make
 
 
 @dataclass(frozen=True)

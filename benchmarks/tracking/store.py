@@ -1,4 +1,4 @@
-"""MLflow: one experiment a suite, one run a cell of the grid.
+"""The MLflow store: where it is, and how the journal of a cell gets there.
 
 Numbers go there live where a server answers, later where none does. A store finds a cell's run again by the hash of
 everything that defines the cell.
@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sideband.benchmarks.tracking import runs
 from sideband.benchmarks.tracking.journal import JOURNAL, read_journal
+from sideband.benchmarks.tracking.names import shown
 from sideband.infer import events
 from sideband.infer.errors import BadInput, in_one_line
 
 CURSOR = "mlflow.json"
+LAYOUT = 2  # of runs: their params and the names of their numbers; runs of another are sent again, from the beginning
 PUSH_SECONDS = 5.0
 LOCAL = "sqlite:///"  # what the address of a local store begins with
 
@@ -31,9 +34,9 @@ PATIENCE = {
 }
 
 
-def tracking_uri(runs: Path) -> str:
-    """MLFLOW_TRACKING_URI, or else the SQLite store under `runs`/mlflow."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{(runs / 'mlflow' / 'local' / 'mlflow.db').resolve()}"
+def tracking_uri(folder: Path) -> str:
+    """MLFLOW_TRACKING_URI, or else the SQLite store in the folder of all results."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{(folder / 'mlflow' / 'local' / 'mlflow.db').resolve()}"
 
 
 def is_server(uri: str) -> bool:
@@ -44,17 +47,6 @@ def is_server(uri: str) -> bool:
 def _database(uri: str) -> Path | None:
     """The file of a local store; None for stores of other kinds."""
     return Path(uri.removeprefix(LOCAL)) if uri.startswith(LOCAL) else None
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted names."""
-    result: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
 
 
 def client(uri: str) -> Any:
@@ -125,21 +117,27 @@ def push(folder: Path, uri: str, final: bool = False) -> str:
         cell = lines[0]
         cursors = _cursors(folder / CURSOR)
         cursor = cursors.get(uri, {})
-        if cursor.get("identity") != cell["identity"]:
-            cursor = {"identity": cell["identity"], "run_id": None, "sent": 0, "final": False}
+        device = next((line["values"].get("device", "") for line in reversed(lines) if line["kind"] == "tags"), "")
+        mine = {"identity": cell["identity"], "device": device, "layout": LAYOUT}
         store = client(uri)
-        if cursor["run_id"] is None or not _knows(store, cursor["run_id"]):
-            cursor |= {"run_id": _open_run(store, uri, cell), "sent": 0, "final": False}
-        if cursor["sent"] >= len(lines) and cursor["final"] >= final:
-            return str(cursor["run_id"])
+        if not mine.items() <= cursor.items() or not _knows(store, cursor["run_id"]):
+            cursor = {**mine, "run_id": _open_run(store, uri, cell, device), "sent": 0, "final": False}
         run_id: str = cursor["run_id"]
+        if cursor["sent"] >= len(lines) and cursor["final"] >= final:
+            return run_id
         _send(store, run_id, folder, lines[cursor["sent"] :])
         cursor["sent"] = len(lines)
         if final:
-            store.set_terminated(run_id, "FINISHED", max(line["time"] for line in lines))
+            store.set_terminated(run_id, "FINISHED", _end(lines))
             cursor["final"] = True
         (folder / CURSOR).write_text(json.dumps({**cursors, uri: cursor}))
         return run_id
+
+
+def _end(lines: Sequence[Mapping[str, Any]]) -> int:
+    """When the fit had ended; what later stages have noted since is no part of its duration."""
+    fitted = (line["time"] for line in lines if line["kind"] == "metrics" and "fit_seconds" in line["values"])
+    return int(next(fitted, lines[-1]["time"]))
 
 
 def _cursors(path: Path) -> dict[str, dict[str, Any]]:
@@ -148,7 +146,7 @@ def _cursors(path: Path) -> dict[str, dict[str, Any]]:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    keys = {"identity", "run_id", "sent", "final"}
+    keys = {"run_id", "sent", "final"}
     return {uri: each for uri, each in found.items() if each.keys() >= keys} if isinstance(found, dict) else {}
 
 
@@ -164,35 +162,11 @@ def _knows(store: Any, run_id: str) -> bool:
         raise
 
 
-def _open_run(store: Any, uri: str, cell: Mapping[str, Any]) -> str:
-    """The cell's run, found by its identity or created; reopened if it had ended."""
-    from mlflow.entities import Dataset, DatasetInput, Param, RunTag
-
-    name = str(cell["suite"])
-    experiment = store.get_experiment_by_name(name)
-    if experiment is None:
-        path = _database(uri)
-        place = None if path is None else str(path.parent / "artifacts" / name)
-        experiment_id = store.create_experiment(name, artifact_location=place)
-    else:
-        experiment_id = experiment.experiment_id
-    found = store.search_runs([experiment_id], f"tags.`sideband.cell` = '{cell['identity']}'", max_results=1)
-    if found:
-        run_id = str(found[0].info.run_id)
-        store.update_run(run_id, status="RUNNING")
-    else:
-        keys = ("suite", "method", "window", "injection", "seed")
-        title = f"{cell['method']} {cell['window']} {cell['injection']} {cell['seed']}"
-        tags = {"sideband.cell": cell["identity"], "mlflow.runName": title, **{key: str(cell[key]) for key in keys}}
-        run_id = str(store.create_run(experiment_id, start_time=cell["time"], tags=tags).info.run_id)
-    # Again for a run that was found: whoever made it may have been killed before this.
-    params = flat({key: value for key, value in cell.items() if key not in ("kind", "time", "identity")})
-    store.log_batch(
-        run_id, params=[Param(key, str(value)) for key, value in params.items()], tags=[RunTag("sideband.uri", uri)]
-    )
-    dataset = Dataset(str(cell["dataset"])[:500], str(cell["dataset_sha256"])[:36], "sideband", str(cell["dataset"]))
-    store.log_inputs(run_id, [DatasetInput(dataset)])
-    return run_id
+def _open_run(store: Any, uri: str, cell: Mapping[str, Any], device: str) -> str:
+    """The cell's run, in an experiment whose files lie beside a local store."""
+    path, name = _database(uri), str(cell["suite"])
+    location = None if path is None else str(path.parent / "artifacts" / name)
+    return runs.open_cell(store, runs.experiment(store, name, location), cell, device)
 
 
 def _send(store: Any, run_id: str, folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -201,7 +175,7 @@ def _send(store: Any, run_id: str, folder: Path, lines: Sequence[Mapping[str, An
     metrics, tags = [], []
     for line in lines:
         if line["kind"] == "metrics":
-            metrics += [Metric(key, value, line["time"], line["step"]) for key, value in line["values"].items()]
+            metrics += [Metric(shown(key), value, line["time"], line["step"]) for key, value in line["values"].items()]
         elif line["kind"] == "tags":
             tags += [RunTag(key, value) for key, value in line["values"].items()]
         elif line["kind"] == "artifact":
@@ -210,20 +184,6 @@ def _send(store: Any, run_id: str, folder: Path, lines: Sequence[Mapping[str, An
         store.log_batch(run_id, metrics=metrics[start : start + 1000])
     if tags:
         store.log_batch(run_id, tags=tags)
-
-
-def register(store: Any, run_id: str, method: str, role: str, alias: str, tags: Mapping[str, str]) -> None:
-    """Register a run's exported file under its method and role, once, with an alias for its cell."""
-    name = f"{method}-{role}"
-    if not store.search_registered_models(f"name = '{name}'"):
-        store.create_registered_model(name, description=f"The {role} of {method}, ONNX, as exported by Sideband")
-    versions = store.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    if versions:
-        version = versions[0].version
-    else:
-        source = f"{store.get_run(run_id).info.artifact_uri}/{role}"
-        version = store.create_model_version(name, source, run_id, tags=dict(tags), await_creation_for=0).version
-    store.set_registered_model_alias(name, re.sub(r"\W+", "_", alias), version)
 
 
 def reason(error: Exception) -> str:

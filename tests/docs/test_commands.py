@@ -18,12 +18,10 @@ from sideband.infer.arguments import Parser
 from tests.docs.pages import INLINE, PAGES, ROOT, blocks, name, prose
 
 PACKAGES = ("infer", "benchmarks", "train", "export")
-OTHERS = (
-    'eval "$(register-python-argcomplete sideband)"',
-    "mlflow ui --backend-store-uri",
-    "pip install",
-    "pre-commit install",
-)  # that are not ours
+OTHERS = (  # that are not ours
+    *("mlflow ui --backend-store-uri", "mlflow models serve -m models:/", "export MLFLOW_TRACKING_URI=", "curl "),
+    *("pip install", "pre-commit install", 'eval "$(register-python-argcomplete sideband)"'),
+)
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([\w./]+):", MAKEFILE.replace("$(VENV)", ".venv"), re.MULTILINE))
 VARIABLES = set(re.findall(r"^(\w+) \?=", MAKEFILE, re.MULTILINE))

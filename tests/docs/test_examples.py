@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.tracking.journal import Record
+from sideband.benchmarks.tracking.models import Exported, register
+from sideband.benchmarks.tracking.store import client, push
 from sideband.train import methods
 from sideband.train.classifiers.settings import ClassifierSettings
 from sideband.train.settings import settings_from
@@ -42,6 +45,15 @@ def named(value: Any) -> Iterator[str]:
         yield from named(each)
 
 
+def register_template(folder: Path, uri: str) -> None:
+    """Register the template in a folder as a run of quick would."""
+    cell = {"suite": "quick", "method": "cathode", "window": "3.3-3.7", "injection": "n430", "seed": "s1"}
+    record = Record(folder, {**cell, "dataset": "toy events", "dataset_sha256": "0" * 64})
+    record.artifacts([folder / "template.onnx", folder / "check.npz"], "template")
+    exported = Exported.read(folder, "template")
+    register(client(uri), push(folder, uri), exported, "cathode-template", ["quick_3_3_3_7_n430_s1"], cell)
+
+
 @pytest.mark.parametrize("block", found("yaml"))
 def test_suites_load(block: Block, tmp_path: Path) -> None:
     content = {**SEARCH, **yaml.safe_load(block.text)} if "about:" not in block.text else None
@@ -56,10 +68,17 @@ def test_suites_load(block: Block, tmp_path: Path) -> None:
     settings_from(ClassifierSettings, suite["classifier"], "classifier")
 
 
+@pytest.mark.filterwarnings("ignore:.*AnyType")  # MLflow's own, as it is loaded
 @pytest.mark.parametrize("block", [each for each in found("python") if not each.id.startswith("docs/python.md")])
-def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_runs(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     graphs.score(tmp_path / "score.onnx")
-    graphs.template(tmp_path / "template.onnx")
+    graphs.check_vectors(graphs.template(tmp_path / "template.onnx", method="cathode"))
+    if "models:/" in block.text:
+        uri = request.getfixturevalue("new_store")()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        register_template(tmp_path, uri)
     monkeypatch.chdir(tmp_path)
     exec(compile(block.text, "page", "exec"), {})
 

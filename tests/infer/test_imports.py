@@ -133,7 +133,7 @@ def test_mlflow_is_the_library_and_not_our_folder() -> None:
         ),
         (
             "torch onnx onnxruntime",
-            "benchmarks.grid.run benchmarks.problems.search.evaluate benchmarks.report.page benchmarks.tracking.store",
+            "benchmarks.grid.run benchmarks.problems.search.evaluate benchmarks.report.page benchmarks.report.ledger",
         ),
         (
             "onnx onnxruntime pandas matplotlib seaborn",

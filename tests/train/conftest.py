@@ -13,7 +13,7 @@ from sideband.train.run import Run
 
 CELL = {
     "suite": "test",
-    "method": "toy",
+    "method": "cathode",
     "window": "3.3-3.7",
     "injection": "n0",
     "seed": "s1",

@@ -1,12 +1,10 @@
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,41 +14,16 @@ import pytest
 from sideband.benchmarks.report import ledger
 from sideband.benchmarks.tracking import store as tracking
 from sideband.benchmarks.tracking.journal import JOURNAL, Record, read_journal
-from sideband.benchmarks.tracking.store import CURSOR, flat, live, push, register
+from sideband.benchmarks.tracking.runs import GRID, SETTINGS
+from sideband.benchmarks.tracking.store import CURSOR, live, push
 from sideband.infer.errors import BadInput
 from sideband.train.cell import fit_cell
+from tests.conftest import NewStore
 from tests.train.conftest import CELL, FitOf
 from tests.train.test_files import largest_file
 
 HALF = 200_000  # bytes of a store with about half its tables
 CLOSED = "http://127.0.0.1:9"
-
-NewStore = Callable[[], str]
-
-
-@pytest.fixture(scope="session")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with its tables and nothing in them; making them takes seconds, so it is done once."""
-    runs = tmp_path_factory.mktemp("store")
-    # In a process of its own, because MLflow sets its logs up when it is loaded.
-    made = [sys.executable, "-m", "sideband.benchmarks", "migrate", "--runs", str(runs)]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    done = subprocess.run(made, capture_output=True, text=True, env=environment, check=True)
-    assert (done.stdout, done.stderr) == ("", ""), "a store is made in silence"
-    return runs / "mlflow" / "local" / "mlflow.db"
-
-
-@pytest.fixture
-def new_store(tables: Path, tmp_path: Path) -> NewStore:
-    """Puts an empty store in its place, over what was there."""
-
-    def make() -> str:
-        place = tmp_path / "mlflow" / "local"
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copy(tables, place / "mlflow.db")
-        return f"sqlite:///{place / 'mlflow.db'}"
-
-    return make
 
 
 @pytest.fixture
@@ -81,9 +54,11 @@ def assert_complete(uri: str, run_id: str) -> None:
     assert found.info.run_id == run_id
     assert curve(uri, run_id, "loss") == [(1, 2.0), (2, 1.0)]
     assert curve(uri, run_id, "validation") == [(1, 2.5), (2, 1.5)]
-    assert found.data.params["settings.training.steps"] == "20"
-    assert found.data.tags["device"] == "cpu"
-    assert found.data.tags["method"] == "toy"
+    assert found.data.params == {**{key: CELL[key] for key in GRID}, "device": "cpu"}
+    settings = Path(tracking.client(uri).download_artifacts(run_id, SETTINGS))
+    assert json.loads(settings.read_text()) == CELL
+    tags = {key: found.data.tags[key] for key in (*GRID, "device", "kind")}
+    assert tags == {**{key: CELL[key] for key in GRID}, "device": "cpu", "kind": "method"}
     (data,) = found.inputs.dataset_inputs
     assert data.dataset.name == "toy events"
     assert [file.path for file in tracking.client(uri).list_artifacts(run_id, "template")] == ["template/template.onnx"]
@@ -160,10 +135,6 @@ def test_other_settings_begin_another_journal(cell: Path) -> None:
     assert (second["kind"], third["values"]) == ("tags", {"loss": 3.0})
 
 
-def test_settings_become_flat_parameters() -> None:
-    assert flat({"a": 1, "b": {"c": None, "d": {"e": 2}}}) == {"a": 1, "b.c": None, "b.d.e": 2}
-
-
 # The store
 
 
@@ -220,16 +191,41 @@ def test_a_store_deleted_is_filled_anew(cell: Path, new_store: NewStore) -> None
     assert_complete(uri, second)
 
 
-def test_a_model_is_registered_once(cell: Path, new_store: NewStore) -> None:
+def test_a_run_of_an_earlier_layout_is_sent_again(cell: Path, new_store: NewStore) -> None:
+    """Its cursor says that all is there, and its run lacks what is new."""
     uri = new_store()
-    run_id, store = push(cell, uri), tracking.client(uri)
-    for _ in range(2):
-        register(store, run_id, "toy", "template", "test-3.3-3.7-n0-s1", {"window": "3.3-3.7"})
-    (version,) = store.search_model_versions("name = 'toy-template'")
-    assert version.run_id == run_id
-    aliased = store.get_model_version_by_alias("toy-template", "test_3_3_3_7_n0_s1")
-    assert aliased.version == version.version
-    assert Path(store.download_artifacts(run_id, "template/template.onnx")).read_bytes() == b"a graph"
+    run_id = push(cell, uri, final=True)
+    tracking.client(uri).delete_tag(run_id, "kind")
+    Record.of(cell).metrics({"sic_1e-3": 2.0})
+    told = json.loads((cell / CURSOR).read_text())
+    told[uri] = {key: value for key, value in told[uri].items() if key in ("identity", "run_id", "final")}
+    told[uri]["sent"] = 100
+    (cell / CURSOR).write_text(json.dumps(told))
+    assert push(cell, uri, final=True) == run_id
+    assert_complete(uri, run_id)
+    assert curve(uri, run_id, "sic_at_1e-3") == [(0, 2.0)]
+
+
+def test_a_fit_on_another_device_is_another_run(cell: Path, new_store: NewStore) -> None:
+    uri = new_store()
+    first = push(cell, uri, final=True)
+    record = Record.of(cell)
+    record.tags({"device": "cuda"})
+    record.metrics({"loss": 0.5}, step=3)
+    second = push(cell, uri, final=True)
+    assert {run.info.run_id: run.data.params["device"] for run in runs_of(uri)} == {first: "cpu", second: "cuda"}
+    assert push(cell, uri, final=True) == second
+
+
+def test_a_run_lasts_as_long_as_its_fit(cell: Path, new_store: NewStore) -> None:
+    record = Record.of(cell)
+    record.metrics({"fit_seconds": 3.0})
+    fitted = list(read_journal(cell / JOURNAL))[-1]["time"]
+    time.sleep(0.01)
+    record.metrics({"max_sic": 3.0})
+    uri = new_store()
+    push(cell, uri, final=True)
+    assert runs_of(uri)[0].info.end_time == fitted
 
 
 def test_a_cursor_torn_by_a_kill_is_of_no_account(cell: Path, new_store: NewStore) -> None:
@@ -284,7 +280,7 @@ def test_a_dead_server_does_not_stop_a_fit(
     (run,) = runs_of(uri)
     assert run.data.metrics["fit_seconds"] == json.loads((out / "fit.json").read_text())["seconds"]
     assert run.data.tags["device"] == "cpu"
-    assert run.data.params["classifier.members"] == "1"
+    assert run.data.params["classifier"] == "trees"
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no route\nto host"), TimeoutError()])
