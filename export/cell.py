@@ -104,7 +104,7 @@ def _export(
     gates.check_graph(model, path)
     atol = gates.tolerances(exact, part.resolution(feeds))
     _write(model, {**metadata, "parity": {}}, temporary)
-    parity = gates.check_parity(Model(temporary), feeds, part.predict, exact, atol, path)
+    parity = gates.check_parity(Model(temporary), feeds, part.predict, exact, atol, path, part.jumps)
     _write(model, {**metadata, "parity": parity}, temporary)
 
     final = Model(temporary)

@@ -93,6 +93,11 @@ class Part:
         moved = (latent + LATENT_ROUNDING * random.choice([-1, 1], latent.shape) for _ in range(TRIALS))
         return 2 * max(float(np.abs(self.trees.predict(each.astype(np.float32)) - score).max()) for each in moved)
 
+    @property
+    def jumps(self) -> bool:
+        """Whether rounding carries events across thresholds."""
+        return self.module is not None and self.trees is not None
+
     def flop_per_event(self, feeds: Feeds) -> float | None:
         """Floating-point operations of matrix products per event, as torch counts them; None where trees decide."""
         if self.module is None or self.trees is not None:

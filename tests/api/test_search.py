@@ -150,6 +150,11 @@ def test_scores_that_depend_on_the_mass_ask_for_it(search: Search, own: Table) -
         lacathode.score(table)
 
 
+def test_a_ratio_that_has_learnt_next_to_nothing_is_exported(search: Search, own: Table) -> None:
+    anode = search.fit("anode", training={"steps": 20})
+    assert np.abs(anode.score(own)).max() < 0.1  # of a window like its sidebands; float32 resolves 1e-5 of it
+
+
 def test_without_a_template_there_is_none(search: Search) -> None:
     fit = search.fit("cwola")
     assert repr(fit) == "Fit('cwola' in 3300-3700: score.onnx)"

@@ -132,6 +132,15 @@ def test_parity_counts_in_tolerances() -> None:
     assert found["drift"] == pytest.approx(0.4 * ATOL[1])
 
 
+def test_where_outputs_jump_one_may_and_the_other_not() -> None:
+    def moved(by: float) -> Graph:
+        return Graph(lambda values: values + by * np.asarray(ATOL))
+
+    assert check_parity(moved(0.5), FEEDS, triple, triple(FEEDS), ATOL, PATH, jumps=True)["against_torch"] > 0.4
+    with pytest.raises(GateFailed, match="times the tolerance"):
+        check_parity(moved(3), FEEDS, triple, triple(FEEDS), ATOL, PATH, jumps=True)
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [

@@ -217,6 +217,8 @@ class DensityRatio(nn.Module):
         numerator: a single flow, of noise.
     """
 
+    resolution = 1e-4  # rounding of two logarithms of some 10 is a tenth of it, whatever the ratio's own spread
+
     def __init__(self, background: ConditionalDensity, numerator: Flow) -> None:
         super().__init__()
         self.background, self.numerator = background, numerator
