@@ -178,7 +178,7 @@ def _send(store: Any, run_id: str, folder: Path, lines: Sequence[Mapping[str, An
             metrics += [Metric(shown(key), value, line["time"], line["step"]) for key, value in line["values"].items()]
         elif line["kind"] == "tags":
             tags += [RunTag(key, value) for key, value in line["values"].items()]
-        elif line["kind"] == "artifact":
+        elif line["kind"] == "artifact" and (folder / line["path"]).is_file():  # a report's figures come and go
             store.log_artifact(run_id, str(folder / line["path"]), line["folder"] or None)
     for start in range(0, len(metrics), 1000):
         store.log_batch(run_id, metrics=metrics[start : start + 1000])

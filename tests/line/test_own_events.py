@@ -11,7 +11,7 @@ WINDOW, VALIDATION = "3300-3700", "2700-3000"
 
 def test_without_labels_the_run_finishes(unlabelled: Ran) -> None:
     assert unlabelled.done.returncode == 0, unlabelled.done.stderr
-    closure, _, excess = unlabelled.done.stdout.partition("Signal regions: excess above each cut")
+    closure, _, excess = unlabelled.done.stdout.partition("Excess in the signal regions")
     assert f"{VALIDATION}: closure AUC" in closure
     assert f"{WINDOW}: closure AUC" not in closure  # which nobody can know
     assert "CATHODE" in excess

@@ -341,3 +341,13 @@ def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
     store = tracking.client(tracking.tracking_uri(tmp_path))
     assert [each.name for each in store.search_experiments()] == ["Default"]
     assert [path.name for path in (tmp_path / "mlflow" / "local").iterdir()] == ["mlflow.db"]
+
+
+def test_a_figure_of_an_earlier_report_stops_nothing(cell: Path, new_store: NewStore) -> None:
+    gone = cell / "sic.png"
+    gone.write_bytes(b"a figure")
+    Record.of(cell).artifacts([gone], "figures")
+    gone.unlink()
+    uri = new_store()
+    run_id = push(cell, uri, final=True)
+    assert not tracking.client(uri).list_artifacts(run_id, "figures")

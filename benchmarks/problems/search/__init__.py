@@ -120,7 +120,8 @@ class Search(Problem):
             return [studies.tasks.table(results, studies.tasks.rows(results))]
         if not results.suite.labelled:
             closures = [tables.closure(results, window) for window in suites.validation(results.suite)]
-            return [_without(table, labels.INJECTED) for table in (*closures, excess.regions(results)) if table.rows]
+            closures = [_without(table, labels.INJECTED) for table in closures]
+            return [table for table in (*closures, excess.brief(results)) if table.rows]
         found = [tables.sic(results, window) for window in suites.regions(results.suite)]
         return [replace(table, head=table.head[:5], rows=[row[:5] for row in table.rows]) for table in found]
 

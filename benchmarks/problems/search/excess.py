@@ -79,6 +79,17 @@ def regions(results: Results) -> Table:
     return Table(caption, [*head, "Z", "p", "errors"], rows)
 
 
+def brief(results: Results) -> Table:
+    """The excess in the signal regions for a terminal, without labels: window, method, cut, counts, Z, p and δ_sys."""
+    full = regions(results)
+    rows = [
+        [window, method, cut, observed, expected, z, p, errors.removeprefix("statistical, δ_sys = ").partition(";")[0]]
+        for window, _, method, cut, observed, expected, _, z, p, errors in full.rows
+    ]
+    head = ["window", "method", "ε", "observed", "expected", "Z", "p", "δ_sys"]
+    return Table("Excess in the signal regions, above cuts that pass ε of the template.", head, rows)
+
+
 def _summary(cells: pd.DataFrame, seeds: dict[str, int]) -> list[str]:
     """Counts, significances and errors of the draws of one cut."""
     of_seed = cells.set_index("seed").reindex(list(seeds))
