@@ -143,10 +143,13 @@ def interpolating(path: Path, file: str = "source.h5") -> Path:
     return write(path, "template", inputs, {"features": FEATURES}, nodes, {"slope": SLOPE})
 
 
-def score(path: Path, weight: float = 1.0, **metadata: Any) -> Path:
-    """score = weight * (x + 2 y); the fitted range is [0, 1] in both features."""
+def score(path: Path, weight: float = 1.0, means: Port | None = None, **metadata: Any) -> Path:
+    """score = weight * (x + 2 y); the fitted range is [0, 1] in both features.
+
+    `means` is what its output says of its numbers; files of earlier versions say nothing.
+    """
     nodes = [helper.make_node("MatMul", ["features", "weight"], ["score"])]
-    output = {"score": {"columns": ["score"], "units": [""]}}
+    output = {"score": {"columns": ["score"], "units": [""], **(means or {})}}
     constants = {"weight": np.array([[weight], [2 * weight]], dtype=np.float32)}
     metadata = {"fitted_range": {"x": [0.0, 1.0], "y": [0.0, 1.0]}, **metadata}
     return write(path, "score", {"features": FEATURES}, output, nodes, constants, **metadata)

@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from sideband.infer.meaning import LOG_RATIO
 from sideband.train.nets.preprocessing import LogitStandardise, MassScale
 from sideband.train.nets.spline import Bins, Bound, Least, rational_quadratic_spline
 from sideband.train.settings import Depth, Width
@@ -216,6 +217,8 @@ class DensityRatio(nn.Module):
         background: the background's density.
         numerator: a single flow, of noise.
     """
+
+    meaning = LOG_RATIO
 
     def __init__(self, background: ConditionalDensity, numerator: Flow) -> None:
         super().__init__()
