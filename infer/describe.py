@@ -28,7 +28,7 @@ def description(model: Model) -> str:
 
 def _rows(name: str, port: Port, told: Mapping[str, Any], value: float | None = None) -> Iterator[Sequence[str]]:
     """The rows of an input or an output, one a column."""
-    means = _drawn(port.drawn, value) if port.drawn and told["role"] in ("template", "signal") else ""
+    means = drawing(port.drawn, value) if port.drawn and told["role"] in ("template", "signal") else ""
     if port.meaning:
         means = f"{port.meaning.text}: {port.meaning.range}"
     first = (name, f"[N, {port.width}]")
@@ -44,7 +44,7 @@ def _rows(name: str, port: Port, told: Mapping[str, Any], value: float | None = 
         first, means = ("", ""), ""
 
 
-def _drawn(drawn: Drawn, value: float | None) -> str:
+def drawing(drawn: Drawn, value: float | None) -> str:
     """How an input is drawn."""
     match drawn:
         case Noise():

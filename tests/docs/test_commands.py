@@ -19,6 +19,7 @@ from tests.docs.pages import INLINE, PAGES, ROOT, blocks, name, prose
 
 PACKAGES = ("infer", "benchmarks", "train", "export")
 OTHERS = (
+    "docs/deploy/cpp/build/sideband_score",
     'eval "$(register-python-argcomplete sideband)"',
     "mlflow ui --backend-store-uri",
     "pip install",
@@ -107,6 +108,9 @@ def test_commands_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 check_ours(monkeypatch, "", rest)
             case ["python", "-m", module, *rest] if module.removeprefix("sideband.") in PACKAGES:
                 check_ours(monkeypatch, module.removeprefix("sideband."), rest)
+            case ["python" | "cmake" | "npm" | "node", *rest] if "docs/deploy" in line:
+                named = [each for each in rest if each.startswith("docs/") and "/build" not in each]
+                assert all((ROOT / each).exists() for each in named), line
             case _:
                 assert line.startswith(OTHERS), f"nobody knows how to check: {line}"
 

@@ -13,7 +13,7 @@ from sideband.benchmarks.grid import suite as suites
 from sideband.train import methods
 from sideband.train.classifiers.settings import ClassifierSettings
 from sideband.train.settings import settings_from
-from tests.docs.pages import PAGES, ROOT, Block, blocks, name
+from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks, name
 from tests.infer import graphs
 
 FILES = ("data", "signal", "background", "simulation", "test", "file")  # keys whose values name files
@@ -61,6 +61,7 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     graphs.score(tmp_path / "score.onnx")
     graphs.template(tmp_path / "template.onnx")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(DOCS / "deploy")
     exec(compile(block.text, "page", "exec"), {})
 
 
