@@ -69,9 +69,10 @@ def _found(events: Mapping[str, Numbers], name: str, column: str) -> Numbers:
 def read(path: str) -> dict[str, Numbers]:
     """The columns of a table."""
     with open(path, newline="") as file:
-        names, *rows = csv.reader(file)
-    if not rows:
+        lines = list(csv.reader(file))
+    if len(lines) < 2:
         raise ValueError(f"{path}: no events")
+    names, *rows = lines
     values = np.array(rows, dtype=np.float32).reshape(len(rows), len(names))
     return dict(zip(names, values.T, strict=True))
 

@@ -132,3 +132,19 @@ def test_a_wrong_program_is_caught(tmp_path: Path) -> None:
     done = subprocess.run([*CHECK, str(path), *in_python(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "NOT REPRODUCED" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (["true"], "no events"),
+        (["printf", "x\\n1\\n"], "(1, 1), and not (1001, 1)"),
+        (["no-such-program"], "no-such-program"),
+    ],
+)
+def test_a_program_that_gives_no_such_table_is_told(program: list[str], said: str, tmp_path: Path) -> None:
+    path = checked(graphs.score(tmp_path / "score.onnx"))
+    done = subprocess.run([*CHECK, str(path), *program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert said in done.stderr
