@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.events.task import Task
 from sideband.export.part import Part
-from sideband.infer import draws, provenance
+from sideband.infer import draws, meaning, provenance
 from sideband.infer.inputs import Constant, described
 from sideband.infer.metadata import MAKERS, Port
 from sideband.train import ports
@@ -41,9 +41,7 @@ def describe(fit: Saved, task: Task, part: Part, outputs: tuple[str, ...], flop:
     """The file's metadata, all but its parity."""
     method = catalogue.get(fit.method)
     everywhere = any(catalogue.get(need).everywhere for need in method.needs) and not method.own_fit
-    own = {name: Port((name,), ("",), (1,)) for name in outputs}
-    own |= {"features": ports.features(task), "mass": ports.mass(task)}
-    own["latent"] = Port(("latent",), ("",), (getattr(part.module, "latent_width", 0),))
+    given = ports.outputs(outputs, part.module if part.trees is None else None, task)
     settings = {
         "method": asdict(fit.settings),
         "classifier": asdict(fit.classifier_settings) if fit.classifier is not None else None,
@@ -55,7 +53,9 @@ def describe(fit: Saved, task: Task, part: Part, outputs: tuple[str, ...], flop:
         "paper": method.paper,
         "scope": "all" if everywhere and part.role != "score" else "window",  # scores are fitted to one window's data
         "inputs": {name: _described(port, task) for name, port in part.inputs(task).items()},
-        "outputs": {name: _described(own[name], task) for name in outputs},
+        "outputs": {name: _described(port, task) for name, port in given.items()},
+        "mass": task.mass,
+        "mass_unit": task.units[task.mass],
         "window": list(task.window) if task.windowed else None,
         "mass_range": list(task.mass_range) if task.windowed else None,
         "injection": task.cell()["injection"],
@@ -74,7 +74,7 @@ def describe(fit: Saved, task: Task, part: Part, outputs: tuple[str, ...], flop:
 
 def _described(port: Port, task: Task) -> dict[str, Any]:
     entry: dict[str, Any] = {"columns": port.columns, "units": port.units, "widths": port.widths}
-    entry = {key: list(values) for key, values in entry.items()}
+    entry = {key: list(values) for key, values in entry.items()} | meaning.described(port.meaning)
     if port.drawn is not None:
         entry["drawn"] = described(port.drawn)
     if isinstance(port.drawn, Constant):

@@ -63,6 +63,7 @@ def add_commands(parser: Parser) -> Commands:
 
     describe = commands.add_parser("describe", help="say what an exported file is")
     describe.add_argument("model", type=Path)
+    describe.add_argument("--json", action="store_true", help="all metadata as JSON, for programs")
 
     check = commands.add_parser("check", help="reproduce the check vectors beside exported files")
     check.add_argument("model", type=Path, nargs="+")
@@ -153,12 +154,14 @@ def _throughput(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace) -> int:
+    from .describe import description
     from .model import Model
 
     model = Model(arguments.model, arguments.provider)
-    print(f"{arguments.model}  sha256 {model.sha256}")
-    for key, value in sorted(model.metadata.items()):
-        print(f"{key:16s} {value if isinstance(value, str) else json.dumps(value)}")
+    if arguments.json:
+        print(json.dumps({"sha256": model.sha256, **model.metadata}, indent=2, sort_keys=True))
+    else:
+        print(description(model))
     return 0
 
 

@@ -9,9 +9,11 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from . import meaning
 from .columns import split
 from .errors import BadInput
 from .inputs import Constant, Drawn, Target, parsed
+from .meaning import Meaning
 
 ROLES = ("template", "signal", "score", "density", "encoder")
 MAKERS = ("template", "signal")  # roles of graphs that make events
@@ -38,13 +40,14 @@ class Port:
     """One input or output of a graph, `[N, width]`: its columns side by side, their names, units and widths.
 
     A column holds one number an event, or many: the voxels of a calorimeter. An input of a template or a signal also
-    says how it is drawn.
+    says how it is drawn, and an output that is not a column of events what it means.
     """
 
     columns: tuple[str, ...]
     units: tuple[str, ...]
     widths: tuple[int, ...]
     drawn: Drawn | None = None
+    meaning: Meaning | None = None
 
     @property
     def width(self) -> int:
@@ -109,6 +112,7 @@ def ports(described: Mapping[str, Any]) -> dict[str, Port]:
             tuple(port["units"]),
             tuple(port.get("widths") or [1] * len(port["columns"])),
             parsed(port.get("drawn")),
+            meaning.parsed(port),
         )
         for name, port in described.items()
     }
@@ -148,13 +152,20 @@ def _is_port(value: Any) -> bool:
         return False
     if not all(map(_is_name, columns)) or not all(isinstance(unit, str) for unit in units):
         return False
-    if len(set(columns)) < len(columns):
+    if len(set(columns)) < len(columns) or not _is_meaning(value) or not _is_number(value.get("value", 0)):
         return False
     return not widths or (
         isinstance(widths, list)
         and len(widths) == len(columns)
         and all(type(width) is int and width >= 1 for width in widths)
     )
+
+
+def _is_meaning(port: dict[str, Any]) -> bool:
+    """Whether a port has no meaning, or one with two bounds."""
+    bounds = port.get("range", [None, None])
+    numbers = isinstance(bounds, list) and len(bounds) == 2 and all(each is None or _is_number(each) for each in bounds)
+    return numbers and ("meaning" in port) == ("range" in port) and isinstance(port.get("meaning", ""), str)
 
 
 def _is_name(value: Any) -> bool:
@@ -186,7 +197,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "outputs": _are_ports,
     "window": _is_window,
     "mass_range": _is_window,
-    "settings": lambda value: isinstance(value, dict),
+    "settings": lambda value: isinstance(value, dict) and all(isinstance(each, dict | None) for each in value.values()),
     "fitted_range": _are_ranges,
     "flop_per_event": lambda value: value is None or (_is_number(value) and value >= 0),
     "parity": _is_parity,

@@ -1,13 +1,16 @@
 """What goes into a module and what comes out, by name: the same in training, in the graph and in deployment."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
+from sideband.infer import meaning
 from sideband.infer.inputs import Constant, Drawn, Noise, Target
+from sideband.infer.meaning import Meaning
 from sideband.infer.metadata import Port
 from sideband.train.nets.preprocessing import LogitStandardise
 
@@ -74,3 +77,23 @@ def run(module: nn.Module, feeds: dict[str, Tensor]) -> tuple[Tensor, ...]:
 def named(role: str, number: int) -> tuple[str, ...]:
     """The names of the outputs of a module that plays a role and gives so many."""
     return OUTPUTS[role][:number]
+
+
+def outputs(names: Iterable[str], module: nn.Module | None, task: Task) -> dict[str, Port]:
+    """The outputs of a module, in order; None stands for trees.
+
+    A module that scores says in its `meaning` what its numbers are; those of trees are probabilities.
+    """
+    known = {
+        "features": features(task),
+        "mass": mass(task),
+        "weight": _number("weight", meaning.WEIGHT),
+        "score": _number("score", meaning.PROBABILITY if module is None else getattr(module, "meaning", None)),
+        "log_density": _number("log_density", meaning.LOG_DENSITY),
+        "latent": Port(("latent",), ("",), (getattr(module, "latent_width", 0),), meaning=meaning.LATENT),
+    }
+    return {name: known[name] for name in names}
+
+
+def _number(name: str, means: Meaning | None) -> Port:
+    return Port((name,), ("",), (1,), meaning=means)

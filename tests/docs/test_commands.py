@@ -21,6 +21,7 @@ PACKAGES = ("infer", "benchmarks", "train", "export")
 OTHERS = (  # that are not ours
     *("mlflow ui --backend-store-uri", "mlflow models serve -m models:/", "export MLFLOW_TRACKING_URI=", "curl "),
     *("pip install", "pre-commit install", 'eval "$(register-python-argcomplete sideband)"'),
+    "docs/deploy/cpp/build/sideband_score",
 )
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([\w./]+):", MAKEFILE.replace("$(VENV)", ".venv"), re.MULTILINE))
@@ -105,6 +106,9 @@ def test_commands_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 check_ours(monkeypatch, "", rest)
             case ["python", "-m", module, *rest] if module.removeprefix("sideband.") in PACKAGES:
                 check_ours(monkeypatch, module.removeprefix("sideband."), rest)
+            case ["python" | "cmake" | "npm" | "node", *rest] if "docs/deploy" in line:
+                named = [each for each in rest if each.startswith("docs/") and "/build" not in each]
+                assert all((ROOT / each).exists() for each in named), line
             case _:
                 assert line.startswith(OTHERS), f"nobody knows how to check: {line}"
 

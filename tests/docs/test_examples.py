@@ -16,7 +16,7 @@ from sideband.benchmarks.tracking.store import client, push
 from sideband.train import methods
 from sideband.train.classifiers.settings import ClassifierSettings
 from sideband.train.settings import settings_from
-from tests.docs.pages import PAGES, ROOT, Block, blocks, name
+from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks, name
 from tests.infer import graphs
 
 FILES = ("data", "signal", "background", "simulation", "test", "file")  # keys whose values name files
@@ -80,6 +80,7 @@ def test_python_runs(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         register_template(tmp_path, uri)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(DOCS / "deploy")
     exec(compile(block.text, "page", "exec"), {})
 
 

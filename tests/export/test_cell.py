@@ -17,6 +17,7 @@ from sideband.export.describe import describe
 from sideband.export.part import Part
 from sideband.infer import events, model
 from sideband.infer.inputs import Rows, Target
+from sideband.infer.meaning import PROBABILITY
 from sideband.infer.model import Model
 from sideband.train import ports, saved
 from sideband.train.cell import fit_cell
@@ -44,6 +45,8 @@ def test_metadata_says_all_that_a_user_elsewhere_needs(exported: Path, small_tas
     assert score.inputs["features"].columns == tuple(the_task.features)
     told = template.metadata
     assert told["method"] == "transit"
+    assert (told["mass"], told["mass_unit"]) == ("m_jj", "TeV")
+    assert score.outputs["score"].meaning == PROBABILITY
     assert told["paper"] == "arXiv:2503.04342"
     assert (told["scope"], told["licence"]) == ("window", "MIT")
     drawn = {name: port.drawn for name, port in template.inputs.items()}

@@ -11,6 +11,7 @@ from sideband.benchmarks.simulate.showers.geometry import VOXELS
 from sideband.export import gates
 from sideband.export.cell import export_cell
 from sideband.infer import events, model, score, template, throughput
+from sideband.infer.meaning import SURPRISE
 from sideband.infer.model import Model
 from sideband.train.cell import fit_cell
 
@@ -34,6 +35,7 @@ def test_the_files_say_that_a_column_is_wide(caloflow: Path) -> None:
     assert made.outputs["features"] == model.Port(("showers",), ("MeV",), (VOXELS,))
     assert (made.inputs["noise"].width, made.inputs["condition"].columns) == (VOXELS + 3, ("energy",))
     assert found.inputs["features"].width == VOXELS
+    assert found.outputs["score"].meaning == SURPRISE
     assert made.metadata["window"] is made.metadata["mass_range"] is None
     for path in caloflow.glob("*.onnx"):
         assert max(model.check(path).values()) <= 1

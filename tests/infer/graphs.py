@@ -14,10 +14,10 @@ from sideband.infer.model import STRUCTURED
 
 Port = dict[str, Any]
 
-NOISE: Port = {"columns": ["noise_0", "noise_1"], "units": ["", ""], "drawn": {"kind": "noise"}}
-MASS: Port = {"columns": ["m"], "units": ["TeV"]}
+NOISE: Port = {"columns": ["noise_0", "noise_1"], "units": ["", ""], "widths": [1, 1], "drawn": {"kind": "noise"}}
+MASS: Port = {"columns": ["m"], "units": ["TeV"], "widths": [1]}
 TARGET: Port = {**MASS, "drawn": {"kind": "target"}}
-FEATURES: Port = {"columns": ["x", "y"], "units": ["TeV", ""]}
+FEATURES: Port = {"columns": ["x", "y"], "units": ["TeV", ""], "widths": [1, 1]}
 SPREAD = np.array([[0.5, -1.0], [0.25, 2.0]], dtype=np.float32)
 SLOPE = np.array([[1.0, -3.0]], dtype=np.float32)
 
@@ -126,7 +126,7 @@ def weighted(path: Path) -> Path:
         helper.make_node("Add", ["x", "nothing"], ["weight"]),
     ]
     constants = {"nought": np.zeros((1, 1), np.float32), "first": np.array([[1], [0]], np.float32)}
-    outputs = {"features": FEATURES, "weight": {"columns": ["weight"], "units": [""]}}
+    outputs = {"features": FEATURES, "weight": {"columns": ["weight"], "units": [""], "widths": [1]}}
     inputs = {"condition": {**MASS, **rows}, "source": {**FEATURES, **rows}}
     return write(path, "template", inputs, outputs, nodes, constants)
 
@@ -143,10 +143,13 @@ def interpolating(path: Path, file: str = "source.h5") -> Path:
     return write(path, "template", inputs, {"features": FEATURES}, nodes, {"slope": SLOPE})
 
 
-def score(path: Path, weight: float = 1.0, **metadata: Any) -> Path:
-    """score = weight * (x + 2 y); the fitted range is [0, 1] in both features."""
+def score(path: Path, weight: float = 1.0, means: Port | None = None, **metadata: Any) -> Path:
+    """score = weight * (x + 2 y); the fitted range is [0, 1] in both features.
+
+    `means` is what its output says of its numbers; files of earlier versions say nothing.
+    """
     nodes = [helper.make_node("MatMul", ["features", "weight"], ["score"])]
-    output = {"score": {"columns": ["score"], "units": [""]}}
+    output = {"score": {"columns": ["score"], "units": [""], "widths": [1], **(means or {})}}
     constants = {"weight": np.array([[weight], [2 * weight]], dtype=np.float32)}
     metadata = {"fitted_range": {"x": [0.0, 1.0], "y": [0.0, 1.0]}, **metadata}
     return write(path, "score", {"features": FEATURES}, output, nodes, constants, **metadata)

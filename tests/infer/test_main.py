@@ -58,12 +58,20 @@ def test_a_template_that_torch_did_not_make_is_removed(
 
 
 def test_describe(command: Command, score: Path) -> None:
+    graphs.score(score, means={"meaning": "twice x", "range": [0, None]}, mass="m", mass_unit="TeV")
     done = command("infer", "describe", score)
     assert done.status == 0
-    assert "sha256" in done.out.splitlines()[0]
-    told = {key: value.strip() for key, _, value in (line.partition(" ") for line in done.out.splitlines()[1:])}
-    assert told["role"] == "score"
-    assert json.loads(told["window"]) == [3.3, 3.7]
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "features [N, 2] x TeV 0 to 1" in lines
+    assert "y 0 to 1" in lines
+    assert "score [N, 1] score twice x: 0 or more" in lines
+    assert "window 3.3 to 3.7 TeV of m, fitted in 2.3 to 5 TeV" in lines
+    assert events.sha256(score) in done.out
+
+
+def test_describe_for_programs(command: Command, score: Path) -> None:
+    told = json.loads(command("infer", "describe", score, "--json").out)
+    assert (told["role"], told["window"], told["sha256"]) == ("score", [3.3, 3.7], events.sha256(score))
 
 
 def test_check_tells_each_file_s_state(command: Command, score: Path) -> None:

@@ -13,6 +13,7 @@ from sideband.benchmarks.events import tables, task
 from sideband.benchmarks.problems.search import draw
 from sideband.infer import events
 from sideband.infer.errors import BadInput
+from sideband.infer.meaning import Meaning
 from sideband.train import methods, ports, saved
 from sideband.train.cell import fit_cell
 from sideband.train.classifiers.trees import TreeEnsemble
@@ -81,6 +82,15 @@ def test_a_fit_has_the_roles_of_the_catalogue(name: str, fits: dict[str, Path], 
         further = {"template": ([], [(7, 1)]), "signal": ([(7, 1)],)}  # weights, or masses
         assert [each.shape for each in weight] in further.get(role, ([],))
         assert all(torch.isfinite(each).all() for each in (first, *weight))
+        if role == "score":
+            assert module.meaning.text, "a score says what its numbers are"
+            assert_within(first, module.meaning)
+
+
+def assert_within(scores: torch.Tensor, meaning: Meaning) -> None:
+    """Scores lie in the range that they are said to."""
+    assert meaning.low is None or scores.min() >= meaning.low
+    assert meaning.high is None or scores.max() <= meaning.high
 
 
 @pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if not (entry.truth or entry.variant)])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sideband.benchmarks.metrics.argos import argos
+from sideband.infer.meaning import PROBABILITY
 from sideband.train.classifiers.settings import Array, ClassifierSettings, Label, Weight
 from sideband.train.fit import Batch, Player, fit
 from sideband.train.nets.flow import StackedLinear
@@ -23,6 +24,8 @@ class StackedMLP(nn.Module):
         features: number of features d.
         settings: width, depth and number of members.
     """
+
+    meaning = PROBABILITY
 
     def __init__(self, features: int, settings: ClassifierSettings) -> None:
         super().__init__()

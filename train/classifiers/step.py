@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from sideband.infer.errors import BadInput
+from sideband.infer.meaning import PROBABILITY
 from sideband.train.classifiers.boosting import fit_trees
 from sideband.train.classifiers.mlp import StackedMLP, fit_mlps
 from sideband.train.classifiers.settings import Array, ClassifierSettings, Weight
@@ -20,6 +21,8 @@ class Encoded(nn.Module):
         encoder: features and mass → latent `[N, k]`.
         classifier: latent → score `[N, 1]`.
     """
+
+    meaning = PROBABILITY
 
     def __init__(self, encoder: nn.Module, classifier: nn.Module) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from sideband.infer.meaning import LOG_RATIO
 from sideband.train.nets.preprocessing import LogitStandardise, MassScale
 from sideband.train.nets.spline import Bins, Bound, Least, rational_quadratic_spline
 from sideband.train.settings import Depth, Width
@@ -217,6 +218,7 @@ class DensityRatio(nn.Module):
         numerator: a single flow, of noise.
     """
 
+    meaning = LOG_RATIO
     resolution = 1e-4  # rounding of two logarithms of some 10 is a tenth of it, whatever the ratio's own spread
 
     def __init__(self, background: ConditionalDensity, numerator: Flow) -> None:

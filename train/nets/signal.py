@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sideband.infer.meaning import LOG_RATIO
 from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings, log_normal
 from sideband.train.nets.spline import rational_quadratic_spline
 
@@ -109,6 +110,8 @@ class SignalDensity(nn.Module):
 
 class SignalRatio(nn.Module):
     """The score of a fitted signal: features `[N, d]` and masses `[N, 1]` → log p_S(x|m) - log p_B(x|m) `[N, 1]`."""
+
+    meaning = LOG_RATIO
 
     def __init__(self, signal: SignalDensity) -> None:
         super().__init__()

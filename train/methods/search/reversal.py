@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sideband.benchmarks.events.task import Task
+from sideband.infer.meaning import PROBABILITY
 from sideband.train import template
 from sideband.train.fit import Batch, Player, Training
 from sideband.train.fit import fit as run_fit
@@ -45,6 +46,8 @@ class Settings:
 
 class Score(nn.Module):
     """Trunk and class head of every member: features `[N, d]` in physical units → mean probability `[N, 1]`."""
+
+    meaning = PROBABILITY
 
     def __init__(self, features: int, settings: Settings) -> None:
         super().__init__()

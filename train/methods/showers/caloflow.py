@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.simulate.showers.geometry import THRESHOLD
+from sideband.infer.meaning import SURPRISE, Meaning
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.shower import LAYER_INPUTS, ShowerFlow
 from sideband.train.nets.shower_logits import log_logits
 from sideband.train.run import Run
 
+DISTANCE = Meaning("distance of log p from that of photons, in standard deviations, not a probability", 0.0)
 Kind = Literal["one-sided", "logits", "two-sided", "layers", "voxels"]
 
 
@@ -65,6 +67,7 @@ class Score(nn.Module):
     def __init__(self, flow: ShowerFlow, kind: Kind) -> None:
         super().__init__()
         self.flow, self.kind = flow, kind
+        self.meaning = DISTANCE if kind == "two-sided" else SURPRISE
         # In standard deviations: rounding of 504 terms in float32 is not small against one of them.
         self.resolution = 1e-3 if kind == "two-sided" else 0.0
 

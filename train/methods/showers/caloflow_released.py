@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
+from sideband.infer.meaning import Meaning
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.shower import ShowerFlow
 from sideband.train.nets.shower_logits import LogitLayers, log_logits
@@ -25,6 +26,8 @@ class Settings:
 
 class Score(nn.Module):
     """The released code's score `[N, 1]` of voxels `[N, 504]` in MeV."""
+
+    meaning = Meaning("the released code's score, neither a probability nor a likelihood")
 
     def __init__(self, flow: ShowerFlow, layers: LogitLayers) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
+from sideband.infer.meaning import Meaning
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.shower import ROWS, ShowerFlow
 from sideband.train.nets.shower_classifier import ShowerClassifier
@@ -59,6 +60,7 @@ class Surprise(nn.Module):
 class Score(nn.Module):
     """Fisher's combination `[N, 1]` for voxels `[N, 504]` in MeV."""
 
+    meaning = Meaning("Fisher's sum of -ln p, not a probability", 0.0)
     resolution = 1e-3  # in -ln p: the rounding of a likelihood with 504 terms in float32
 
     def __init__(self, flow: ShowerFlow, classifier: ShowerClassifier) -> None:

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.simulate.showers.geometry import STARTS, THRESHOLD
+from sideband.infer.meaning import Meaning
 from sideband.train.methods import Fitted, Needed
 from sideband.train.run import Run
 
 Kind = Literal["hits", "first layer", "last layer"]
+MEANINGS: dict[Kind, Meaning] = {
+    "hits": Meaning("number of hit voxels, not a probability", 0.0),
+    "first layer": Meaning("minus the first layer's share of the energy, not a probability", -1.0, 0.0),
+    "last layer": Meaning("the last layer's share of the energy, not a probability", 0.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Score(nn.Module):
 
     def __init__(self, kind: Kind) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.meaning = kind, MEANINGS[kind]
 
     def forward(self, features: Tensor) -> Tensor:
         """The score."""

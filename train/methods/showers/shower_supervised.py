@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sideband.benchmarks.events.task import Task
+from sideband.infer.meaning import Meaning
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.shower_classifier import ShowerClassifier
 from sideband.train.run import Run
@@ -22,6 +23,8 @@ class Settings:
 
 class Score(nn.Module):
     """The classifier's logit `[N, 1]` for voxels `[N, 504]` in MeV; as a probability, many would round to 1."""
+
+    meaning = Meaning("a classifier's logit, not a probability")
 
     def __init__(self, classifier: ShowerClassifier) -> None:
         super().__init__()
