@@ -19,6 +19,9 @@ from tests.docs.pages import INLINE, PAGES, ROOT, blocks, name, prose
 
 PACKAGES = ("infer", "benchmarks", "train", "export")
 OTHERS = (
+    ".ci/slurm st",
+    "apptainer exec docker-daemon:sideband-infer",
+    "apt-get install",
     'eval "$(register-python-argcomplete sideband)"',
     "mlflow ui --backend-store-uri",
     "pip install",
@@ -85,7 +88,7 @@ def check_compose(arguments: list[str]) -> None:
     rest = [each for at, each in enumerate(arguments) if each != "-f" and arguments[at - 1] != "-f"]
     options = {each for each in rest if each.startswith("-")}
     command, *named = (each for each in rest if each not in options)
-    assert command in ("up", "down")
+    assert command in ("up", "down", "build")
     assert options <= {"--build", "--exit-code-from"}
     assert set(named) <= services
 
