@@ -148,11 +148,12 @@ def _ungathered(data: h5py.Dataset) -> str:
 
     HDF5 itself would fill in for what is missing, and take any other file of that name.
     """
-    path, whole = data.file.filename, identity(data.file)
-    if "model_sha256" not in whole:
+    path = data.file.filename
+    whole, parts = _parts(path, os.stat(path).st_mtime_ns, data.name)
+    if not whole:
         return "has its values in other files; write them to this one"
     end = 0
-    for part, start, stop in _parts(path, os.stat(path).st_mtime_ns, data.name):
+    for part, start, stop in parts:
         try:
             check_regular(part)
             there = os.stat(part)
@@ -160,18 +161,24 @@ def _ungathered(data: h5py.Dataset) -> str:
             found = _part(part, stamp, data.name) if start == end else None
         except BadInput as error:
             return f"lies in parts, and one is not there ({error}); put it back, or make it again and gather"
-        if found != (start, json.dumps(whole), (stop - start, *data.shape[1:]), data.dtype):
+        if found != (start, whole, (stop - start, *data.shape[1:]), data.dtype):
             return f"lies in parts, and {part} is not the one that was gathered; put that back, or gather again"
         end = stop
     return "" if end == data.shape[0] else "lies in parts that do not hold all of it; gather again"
 
 
 @functools.lru_cache(maxsize=256)
-def _parts(path: str, modified: int, name: str) -> list[tuple[Path, int, int]]:
-    """The files that hold a virtual dataset, each with its first row and the row after its last one."""
+def _parts(path: str, modified: int, name: str) -> tuple[str, list[tuple[Path, int, int]]]:
+    """The identity of a gathered template, "" for anything else, and the files that hold one of its columns.
+
+    Each file comes with its first row in the column and the row after its last one.
+    """
     with h5py.File(path, "r") as file:
+        whole = identity(file)
+        if "model_sha256" not in whole:
+            return "", []
         sources = [(each.file_name, *each.vspace.get_select_bounds()) for each in file[name].virtual_sources()]
-    return [(Path(path).parent / part, low[0], high[0] + 1) for part, low, high in sources]
+    return json.dumps(whole), [(Path(path).parent / part, low[0], high[0] + 1) for part, low, high in sources]
 
 
 @functools.lru_cache(maxsize=2**14)
