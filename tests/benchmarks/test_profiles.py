@@ -2,16 +2,22 @@
 
 import importlib.util
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sideband.benchmarks.grid import profile, progress
+from sideband.benchmarks.grid import processes, profile, progress
 from sideband.benchmarks.grid import run as grid
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.piece import Piece
 from sideband.infer.errors import BadInput
+from tests.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
 
 SLURM = """\
 [Fri Nov 27 21:45:06 2026]
@@ -93,3 +99,38 @@ def test_what_slurm_ends_is_told_from_what_fails() -> None:
 )
 def test_a_cluster_that_takes_no_job_is_told_from_jobs_that_fail(message: str, told: str) -> None:
     assert read(message).refused.startswith(told)
+
+
+def test_the_command_line_takes_a_profile(command: Command, tmp_path: Path) -> None:
+    line = command("benchmarks", "run", "smoke", "--profile", "nowhere", "--runs", tmp_path / "runs").refused()
+    assert line.startswith("error: --profile nowhere: no folder with a config.yaml")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_profile_decides_about_cores_and_gpus_unless_cores_are_given(tmp_path: Path) -> None:
+    suite = suites.load("smoke", device="cuda")
+    for number, cluster in ((None, tmp_path), (3, tmp_path), (3, None)):
+        words = grid._command(suite, tmp_path, None, number, Piece(), None, cluster)
+        assert ("--cores" in words) == (number is not None)
+        assert ("gpu=1" in words) == (cluster is None)
+        assert ("--profile" in words) == (cluster is not None)
+
+
+WAITS = """
+import signal, sys, time
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    open(sys.argv[1], "w").close()
+"""
+
+
+def test_snakemake_is_asked_to_cancel_its_jobs(tmp_path: Path) -> None:
+    place = tmp_path / "cancelled"
+    with subprocess.Popen([sys.executable, "-c", WAITS, place], stdout=subprocess.PIPE, text=True) as snakemake:
+        assert snakemake.stdout is not None
+        assert snakemake.stdout.readline() == "ready\n"
+        processes.cancelled(snakemake)
+        assert snakemake.poll() == 0
+    assert place.exists()
