@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # cuda where there is an NVIDIA driver; `make DEVICE=cpu` keeps CUDA's gigabytes out there too.
 DEVICE ?= $(if $(shell command -v nvidia-smi 2>/dev/null),cuda,cpu)
 INFER := $(if $(filter cuda,$(DEVICE)),infer-gpu,infer)
-EXTRAS := grid,$(INFER),benchmark,tracking,train,export,generate,dev,docs
+EXTRAS := grid,slurm,$(INFER),benchmark,tracking,train,export,generate,dev,docs
 TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 
 .PHONY: benchmark test fuzz lint docs clean

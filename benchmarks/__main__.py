@@ -36,6 +36,9 @@ def add_commands(parser: Parser) -> Commands:
     run.add_argument("suite", nargs="?", default="quick")
     run.add_argument("--stage", choices=STAGES, help="one stage alone")
     run.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
+    run.add_argument(
+        "--profile", help="hand the steps to a cluster: slurm, htcondor, or a folder with a profile of Snakemake"
+    )
     run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
     run.add_argument("--events", type=Path, help="folder of a generated sample, in place of the embedded events")

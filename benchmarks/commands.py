@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a suite, or what is missing of it, and print its results."""
+    from sideband.benchmarks.grid import profile
     from sideband.benchmarks.grid import run as grid
     from sideband.benchmarks.grid.piece import Piece
 
     given = (arguments.stage, arguments.cores, arguments.device, arguments.events, arguments.fresh)
     piece = Piece(arguments.seeds, arguments.methods)
-    suite, good = grid.run(arguments.suite, arguments.runs, *given, piece)
+    cluster = profile.folder(arguments.profile) if arguments.profile else None
+    suite, good = grid.run(arguments.suite, arguments.runs, *given, piece, cluster)
     if good and arguments.stage in (None, "benchmark"):
         _print_summary(arguments.runs / suite.name)
     return 0 if good else 1

@@ -1,4 +1,4 @@
-"""python -m infer template|score|throughput|describe|check: run exported files with ONNX Runtime."""
+"""python -m infer template|gather|score|throughput|describe|check: run exported files with ONNX Runtime."""
 
 import argparse
 import json
@@ -36,11 +36,19 @@ def add_commands(parser: Parser) -> Commands:
     template.add_argument(
         "--count", type=whole(1, 10**12), help="events (default: the task's target masses, once each)"
     )
+    template.add_argument(
+        "--first", type=whole(0, 10**12), default=0, help="the first event, of a part of a template (default 0)"
+    )
     template.add_argument("--seed", type=whole(0, LARGEST_SEED), help="draw seed (default: the training template's)")
     template.add_argument(
         "--batch-blocks", type=whole(1, 1000), default=1, help="blocks of 1,000 events a call (default 1)"
     )
     template.add_argument("--expect", type=Path, help="a template made with torch that this one must reproduce")
+
+    gather = commands.add_parser("gather", help="join parts of a template, without a copy")
+    gather.add_argument("parts", type=Path, nargs="+", help="files that template --first has written, in any order")
+    gather.add_argument("--out", type=Path, required=True, help="HDF5 file to write, which refers to the parts")
+    gather.add_argument("--count", type=whole(1, 10**12), help="events that must be there (default: of the parts)")
 
     score = commands.add_parser("score", help="write anomaly scores, or the latents of an encoder")
     score.add_argument("model", type=Path, nargs="+", help="an exported score.onnx, or one file a fold")
@@ -97,12 +105,21 @@ def _template(arguments: argparse.Namespace) -> int:
             arguments.batch_blocks,
             progress,
             arguments.expect,
+            arguments.first,
         )
     if arguments.expect:
         template.compare(model, arguments.expect, arguments.out)
     if note := purpose.other_window(model, arguments.task):
         print(note)
     print(f"{arguments.out}: template of {arguments.model} on {arguments.provider}; {_digest([model])}")
+    return 0
+
+
+def _gather(arguments: argparse.Namespace) -> int:
+    from .gather import gather
+
+    number = gather(arguments.parts, arguments.out, arguments.count)
+    print(f"{arguments.out}: {number:,} events in {len(arguments.parts)} parts")
     return 0
 
 
@@ -192,6 +209,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 COMMANDS = {
     "template": _template,
+    "gather": _gather,
     "score": _score,
     "throughput": _throughput,
     "describe": _describe,

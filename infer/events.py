@@ -26,6 +26,7 @@ from .hdf5 import (
     column,
     column_of,
     fault,
+    identity,
     is_pandas,
     item,
     items,
@@ -38,9 +39,9 @@ from .stream import Stream
 
 __all__ = [
     "Columns", "Stream", "as_float32", "atomic", "attribute", "attributes", "check_memory", "check_output", "column",
-    "count", "datasets", "fault", "in_window", "is_pandas", "item", "items", "listed", "new_file", "opened", "read",
-    "read_json", "sha256", "shape", "sole_writer", "undamaged", "unit", "unstored", "whole", "writable", "write",
-    "write_json",
+    "count", "datasets", "fault", "identity", "in_window", "is_pandas", "item", "items", "listed", "new_file", "opened",
+    "read", "read_json", "sha256", "shape", "sole_writer", "undamaged", "unit", "unstored", "whole", "writable",
+    "write", "write_json",
 ]  # fmt: skip
 
 

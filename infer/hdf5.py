@@ -1,5 +1,7 @@
 """What stands in an HDF5 file: groups, attributes, and datasets that can be columns of events."""
 
+import functools
+import json
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from .damage import check_heaps, check_regular, kind, undamaged
 from .errors import BadInput
 
+PLACE = ("first", "count")  # the attributes by which parts of one template differ
 _PLAIN = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM}  # classes of attributes
 
 
@@ -121,8 +124,9 @@ def fault(data: h5py.Dataset) -> str:
 
 def unstored(data: h5py.Dataset) -> str:
     """Why some of a dataset's values are not in its file; "" if all are."""
-    plan = data.id.get_create_plist()
-    if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
+    if data.is_virtual:
+        return _ungathered(data)
+    if data.external:
         return "has its values in other files; write them to this one"
     if math.prod(data.shape) and data.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
         return f"has {data.shape[0]} rows, but not all of them were ever written; write the file again"
@@ -132,6 +136,59 @@ def unstored(data: h5py.Dataset) -> str:
         if min(sizes, default=4) < 4:
             return "has chunks without a checksum; it is damaged, fetch or write the file again"
     return ""
+
+
+def identity(node: h5py.Group) -> dict[str, Any]:
+    """The attributes that all parts of one template share."""
+    return {name: value for name, value in attributes(node).items() if name not in PLACE}
+
+
+def _ungathered(data: h5py.Dataset) -> str:
+    """Why a dataset is not a column of a gathered template with all its parts; "" if it is.
+
+    HDF5 itself would fill in for what is missing, and take any other file of that name.
+    """
+    path = data.file.filename
+    whole, parts = _parts(path, os.stat(path).st_mtime_ns, data.name)
+    if not whole:
+        return "has its values in other files; write them to this one"
+    end = 0
+    for part, start, stop in parts:
+        try:
+            check_regular(part)
+            there = os.stat(part)
+            stamp = (there.st_mtime_ns, there.st_size)
+            found = _part(part, stamp, data.name) if start == end else None
+        except BadInput as error:
+            return f"lies in parts, and one is not there ({error}); put it back, or make it again and gather"
+        if found != (start, whole, (stop - start, *data.shape[1:]), data.dtype):
+            return f"lies in parts, and {part} is not the one that was gathered; put that back, or gather again"
+        end = stop
+    return "" if end == data.shape[0] else "lies in parts that do not hold all of it; gather again"
+
+
+@functools.lru_cache(maxsize=256)
+def _parts(path: str, modified: int, name: str) -> tuple[str, list[tuple[Path, int, int]]]:
+    """The identity of a gathered template, "" for anything else, and the files that hold one of its columns.
+
+    Each file comes with its first row in the column and the row after its last one.
+    """
+    with h5py.File(path, "r") as file:
+        whole = identity(file)
+        if "model_sha256" not in whole:
+            return "", []
+        sources = [(each.file_name, *each.vspace.get_select_bounds()) for each in file[name].virtual_sources()]
+    return json.dumps(whole), [(Path(path).parent / part, low[0], high[0] + 1) for part, low, high in sources]
+
+
+@functools.lru_cache(maxsize=2**14)
+def _part(path: Path, stamp: tuple[int, int], name: str) -> tuple[Any, ...] | None:
+    """What a part holds: its first event, its identity, and a column's shape and type; None for what is no part."""
+    with opened(path) as node:
+        data = item(node, name.strip("/"))
+        if not isinstance(data, h5py.Dataset) or data.is_virtual or fault(data):
+            return None
+        return attribute(node, "first"), json.dumps(identity(node)), data.shape, data.dtype
 
 
 def attribute(node: h5py.HLObject, name: str) -> Any:

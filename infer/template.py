@@ -13,7 +13,7 @@ from .metadata import MAKERS
 from .model import Model, deviation
 from .provenance import cores
 
-CHUNK_BLOCKS = 5  # blocks a thread makes before it writes: 5,000 events
+CHUNK_BLOCKS = 5  # blocks a thread makes before it writes, at least: 5,000 events
 
 Progress = Callable[[int, int], None]
 
@@ -28,11 +28,12 @@ def generate(
     batch_blocks: int = 1,
     progress: Progress = lambda finished, total: None,
     expected: str | Path | None = None,
+    first: int = 0,
 ) -> int:
     """Write `count` template events to `out` as HDF5 columns (the mass first, then the features).
 
-    The file is the same whatever the number of threads, and after a kill the same call goes on where it was; the
-    first events do not depend on `count`. Memory does not grow with `count`.
+    The file is the same whatever the number of threads, and after a kill the same call goes on where it was; an event
+    depends neither on `count` nor on `first`. Memory does not grow with `count`.
 
     Args:
         model: a graph with role "template" or "signal"; a signal makes its own masses.
@@ -44,6 +45,8 @@ def generate(
         batch_blocks: blocks of 1,000 events in one call. One is fastest on CPUs; GPUs want more.
         progress: called with the number of events just finished and the number of all events.
         expected: a template that `compare` will hold this one to; it must hold as many events.
+        first: the event to begin with, for a part of a template; `gather.gather` joins parts. Whole calls are made, so
+            that parts which begin at a multiple of `1000 * batch_blocks` cost least.
 
     Returns:
         The number of events made now (not those found from before a kill).
@@ -53,6 +56,7 @@ def generate(
     """
     if model.role not in MAKERS:
         raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
+    _check_part(first, count, expected)
     events.check_output(out, [model.path, task, *_rows(model), *([expected] if expected else [])])
     seed = int(model.metadata["seed"]) if seed is None else seed
     source = drawn(model, task, seed)
@@ -62,22 +66,39 @@ def generate(
     if expected is not None:
         _read_expected(model, expected, count)
     threads = threads or (1 if model.provider == "cuda" else cores())
-    chunk = max(CHUNK_BLOCKS, batch_blocks) * draws.BLOCK
-    mass = (model.outputs["mass"] if model.role == "signal" else model.inputs["condition"]).columns[0]
-    columns = list(dict.fromkeys([mass, *(column for port in model.outputs.values() for column in port.columns)]))
-    identity = _identity(model, task) | {"seed": seed, "count": count, "batch": batch_blocks * draws.BLOCK}
-
-    def make(start: int, size: int) -> events.Columns:
-        parts: list[events.Columns] = []
-        for first in range(start // draws.BLOCK, -(-(start + size) // draws.BLOCK), batch_blocks):
-            # Whole blocks always, also the last one: an event never depends on how many come after it.
-            feeds = source.blocks(first, batch_blocks)
-            target = {mass: feeds["condition"][:, 0]} if "condition" in feeds else {}
-            parts.append(model.columns(model.finite(feeds)) | target)
-        return {name: np.concatenate([part[name] for part in parts])[:size] for name in columns}
-
+    batch = batch_blocks * draws.BLOCK
+    chunk = batch * -(-CHUNK_BLOCKS // batch_blocks)
+    columns = list(dict.fromkeys([_mass(model), *(name for port in model.outputs.values() for name in port.columns)]))
+    identity = _identity(model, task) | {"seed": seed, "batch": batch, "first": first, "count": count}
     with events.Stream(out, columns, count, chunk, identity, model.units(), model.widths()) as stream:
-        return stream.fill(make, threads, progress)
+        return stream.fill(lambda start, size: _made(model, source, batch, first + start, size), threads, progress)
+
+
+def _check_part(first: int, count: int | None, expected: str | Path | None) -> None:
+    """Refuse what is not said of a part."""
+    if first and count is None:
+        raise BadInput(f"--first {first}: say how many events with --count")
+    if first and expected is not None:
+        raise BadInput(f"--first {first}: --expect holds a template from event 0 on alone; leave one of them out")
+
+
+def _mass(model: Model) -> str:
+    """The column of the events' masses."""
+    return (model.outputs["mass"] if model.role == "signal" else model.inputs["condition"]).columns[0]
+
+
+def _made(model: Model, source: draws.Draws, batch: int, start: int, size: int) -> events.Columns:
+    """Events `start … start + size - 1` of a template.
+
+    Whole batches are made, at multiples of their size: an event never depends on which others are asked for.
+    """
+    parts: list[events.Columns] = []
+    before = start % batch
+    for event in range(start - before, start + size, batch):
+        feeds = source.blocks(event // draws.BLOCK, batch // draws.BLOCK)
+        target = {_mass(model): feeds["condition"][:, 0]} if "condition" in feeds else {}
+        parts.append(model.columns(model.finite(feeds)) | target)
+    return {name: np.concatenate([part[name] for part in parts])[before:][:size] for name in parts[0]}
 
 
 def _identity(model: Model, task: str | Path) -> dict[str, Any]:

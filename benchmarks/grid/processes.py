@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from sideband.infer import process
 
 GRACE = 5.0  # seconds that processes have to end by themselves
 GRACE_ALONE = 1.0  # the last one: Snakemake, which waits for nothing but its own timers
+CANCELLING = 30.0  # seconds that Snakemake has to cancel jobs of a cluster
 STEPS = ".steps"  # in a run's folder: a locked file of each step that is at work
 
 
@@ -42,6 +44,13 @@ def nothing_left(folder: Path) -> Iterator[None]:
     except BaseException:
         _end_all(folder)
         raise
+
+
+def cancelled(snakemake: subprocess.Popen[str]) -> None:
+    """Let Snakemake cancel its jobs of a cluster, where no signal of ours arrives. It does so for SIGINT alone."""
+    snakemake.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        snakemake.communicate(timeout=CANCELLING)
 
 
 def _end_all(folder: Path) -> None:

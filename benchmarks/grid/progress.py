@@ -17,6 +17,11 @@ from sideband.benchmarks.grid import steps
 PRINT_SECONDS = 30.0
 # The log of a failed job, and the status or the signal that ended its shell, as Snakemake prints them.
 ENDED = re.compile(r"> (\S+) 2>&1' (?:returned non-zero exit status (\d+)|died with <Signals\.(\w+))")
+# How Slurm has ended a job, and why it takes none.
+STATUS = re.compile(r"\s+message: .*SLURM status is: '(\w+)'")
+REFUSED = re.compile(
+    r"\s+message: (?:SLURM sbatch failed. The error message was '|Job submission failed with exception: )(.*?)'?\.?$"
+)
 BY_SIGNAL = {128 + each: each.name for each in signal.Signals}  # what shells return for it
 TARGETS = (*steps.STAGES, "everything")  # rules that only ask for files
 
@@ -29,6 +34,7 @@ class Watch:
         budget: expected seconds of a step on one core, by the start of its rule's name.
         cores: CPU cores that share the work.
         failed: rule and log of each job that has failed; signals: what has ended some of them, by log.
+        refused: why a cluster takes no job; "" as long as it does.
         last: the last line.
     """
 
@@ -36,6 +42,7 @@ class Watch:
     cores: int
     failed: list[tuple[str, str]] = field(default_factory=list)
     signals: dict[str, str] = field(default_factory=dict)
+    refused: str = ""
     last: str = ""
 
     def __post_init__(self) -> None:
@@ -43,7 +50,7 @@ class Watch:
         self._done: collections.Counter[str] = collections.Counter()
         self._spent: dict[str, float] = collections.defaultdict(float)
         self._running: dict[str, tuple[str, float]] = {}
-        self._counting, self._failing = False, ""
+        self._counting, self._failing, self._status = False, "", ""
         self._rule = ""
         self._printed = time.monotonic()
 
@@ -84,11 +91,17 @@ class Watch:
             if ended:
                 self.signals[match[1]] = ended
         elif match := re.match(r"Error in rule ([\w@.]+):", line):
-            self._failing = match[1]
+            self._failing, self._status = match[1], ""
+        elif match := STATUS.match(line):
+            self._status = match[1] if match[1] != "FAILED" else ""  # by itself, as its log says
+        elif match := REFUSED.match(line):
+            self.refused = match[1]
         elif self._failing and (match := re.match(r"\s+jobid: (\d+)", line)):
             self._running.pop(match[1], None)
-        elif self._failing and (match := re.match(r"\s+log: (\S+)", line)):
+        elif self._failing and (match := re.match(r"\s+log: ([^\s,]+)", line)):
             self.failed.append((self._failing, match[1]))
+            if self._status:
+                self.signals[match[1]] = self._status
             self._failing = ""
 
     @property

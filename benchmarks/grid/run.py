@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +12,7 @@ from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.folder import changed, clear
 from sideband.benchmarks.grid.owner import sign, sole_owner
 from sideband.benchmarks.grid.piece import Piece
-from sideband.benchmarks.grid.processes import nothing_left, parent_of_steps
+from sideband.benchmarks.grid.processes import cancelled, nothing_left, parent_of_steps
 from sideband.benchmarks.grid.progress import BY_SIGNAL, Watch
 from sideband.benchmarks.grid.suite import Suite
 from sideband.benchmarks.grid.warm import kept_warm
@@ -31,6 +32,7 @@ def run(
     sample: Path | None = None,
     fresh: bool = False,
     piece: Piece = WHOLE,
+    profile: Path | None = None,
 ) -> tuple[Suite, bool]:
     """Bring a suite, or one stage of it, up to date.
 
@@ -40,11 +42,12 @@ def run(
         suite: a suite's name or file.
         runs: the folder of all results; the suite gets a folder of its own in it.
         stage: one of `steps.STAGES`; all of them where None.
-        number: CPU cores to use; all where None.
+        number: CPU cores to use; all where None, or as many as the profile says.
         device: "cpu" or "cuda", in place of the suite's own.
         sample: a folder of generated events, in place of the embedded ones.
         fresh: take the folder for this suite, whatever it belonged to; what is not in its grid is removed.
         piece: the part of the grid to run.
+        profile: the folder of a Snakemake profile, which hands the steps to a cluster.
 
     Returns:
         The suite, and whether all of it that was asked for is there now.
@@ -71,7 +74,7 @@ def run(
         the_suite.save(folder / "suite.json")
         if stage in (None, "train"):
             _call("benchmarks", "migrate", "--runs", str(runs))
-        good = _snakemake(the_suite, folder, stage, number or cores(), owner, piece)
+        good = _snakemake(the_suite, folder, stage, number, owner, piece, profile)
         if stage in (None, "benchmark"):
             command = [sys.executable, "-m", "sideband.benchmarks", "record", str(folder), "--runs", str(runs)]
             good = subprocess.run(command, check=False).returncode == 0 and good
@@ -93,18 +96,29 @@ def _call(package: str, *arguments: str) -> None:
         raise BadInput(lines[-1].removeprefix("error: "))
 
 
-def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int, owner: IO[str], piece: Piece) -> bool:
+def _snakemake(
+    the_suite: Suite,
+    folder: Path,
+    stage: str | None,
+    number: int | None,
+    owner: IO[str],
+    piece: Piece,
+    profile: Path | None = None,
+) -> bool:
     """Run Snakemake in a folder that is owned, with progress; say on one line each what has failed."""
-    watch = Watch(the_suite["budget"], number)
+    watch = Watch(the_suite["budget"], number or cores())
     with (
-        kept_warm() as warm,
+        # Warm processes serve this machine alone.
+        kept_warm() if profile is None else nullcontext() as warm,
         open(folder / "snakemake.log", "a") as log,
         subprocess.Popen(
-            _command(the_suite, folder, stage, number, piece, warm),
+            _command(the_suite, folder, stage, number, piece, warm, profile),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             pass_fds=[owner.fileno()],
+            # Jobs of a cluster are cancelled in peace: a terminal's Ctrl-C does not reach Snakemake as well.
+            process_group=None if profile is None else 0,
         ) as snakemake,
         watch.showing(f"{the_suite.name}{f' ({stage})' if stage else ''}"),
         nothing_left(folder),
@@ -116,8 +130,12 @@ def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int, o
                 log.write(line)
                 watch.read(line.rstrip())
         except KeyboardInterrupt as interruption:
+            if profile is not None:
+                cancelled(snakemake)
             interruption.add_note(f"{watch.running} step{'s' * (watch.running != 1)} at work ended")
             raise
+    if watch.refused:
+        raise BadInput(f"the cluster takes no job: {watch.refused}; change {profile}/config.yaml (log: {log.name})")
     reasons: dict[tuple[str, str], list[tuple[str, Path]]] = {}
     for name, place in watch.failed:
         reason = (watch.signals.get(place, ""), _last_line(folder / place))
@@ -132,16 +150,26 @@ def _snakemake(the_suite: Suite, folder: Path, stage: str | None, number: int, o
 
 
 def _command(
-    the_suite: Suite, folder: Path, stage: str | None, number: int, piece: Piece, warm: Path | None
+    the_suite: Suite,
+    folder: Path,
+    stage: str | None,
+    number: int | None,
+    piece: Piece,
+    warm: Path | None,
+    profile: Path | None,
 ) -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
     # Our own lock stands in for Snakemake's, which outlives its owner.
     command += ["--nolock", "--rerun-incomplete", "--keep-going", "--scheduler", "greedy", "--nocolor"]
     # Each job that ends leaves Snakemake a timer of this length that renews itself; hundreds a second eat a core.
     command += ["--max-jobs-per-timespan", "100/4s"]
-    command += ["--rerun-triggers", "mtime", "params", "input", "--cores", str(number)]
-    if the_suite["device"] == "cuda":
+    command += ["--rerun-triggers", "mtime", "params", "input"]
+    if profile is not None:
+        command += ["--profile", str(profile)]
+    elif the_suite["device"] == "cuda":
         command += ["--resources", "gpu=1"]
+    if number is not None or profile is None:
+        command += ["--cores", str(number or cores())]
     configured = [*([f"warm={warm}"] if warm else []), *piece.words()]
     command += ["--config", *configured] if configured else []
     if stage is not None:

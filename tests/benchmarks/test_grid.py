@@ -109,7 +109,15 @@ def test_run_goes_through_the_stages(
     def called(package: str, *arguments: str) -> None:
         calls.append((package, arguments[0]))
 
-    def planned(suite: suites.Suite, folder: Path, stage: str | None, cores: int, owner: object, seeds: object) -> bool:
+    def planned(
+        suite: suites.Suite,
+        folder: Path,
+        stage: str | None,
+        cores: int,
+        owner: object,
+        piece: object,
+        profile: Path | None,
+    ) -> bool:
         calls.append(("snakemake", stage or "all", str(cores)))
         assert suites.load(folder / "suite.json") == suite
         assert os.environ[process.RUN] == str(folder / ".steps")

@@ -21,6 +21,7 @@ PACKAGES = ("infer", "benchmarks", "train", "export")
 OTHERS = (  # that are not ours
     *("mlflow ui --backend-store-uri", "mlflow models serve -m models:/", "export MLFLOW_TRACKING_URI=", "curl "),
     *("pip install", "pre-commit install", 'eval "$(register-python-argcomplete sideband)"'),
+    *(".ci/slurm st", "apptainer exec docker-daemon:sideband-infer", "apt-get install"),
     "docs/deploy/cpp/build/sideband_score",
 )
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -84,7 +85,7 @@ def check_compose(arguments: list[str]) -> None:
     rest = [each for at, each in enumerate(arguments) if each != "-f" and arguments[at - 1] != "-f"]
     options = {each for each in rest if each.startswith("-")}
     command, *named = (each for each in rest if each not in options)
-    assert command in ("up", "down")
+    assert command in ("up", "down", "build")
     assert options <= {"--build", "--exit-code-from"}
     assert set(named) <= services
 

@@ -40,6 +40,20 @@ def test_template_and_score(command: Command, template: Path, score: Path, toy_t
     assert len(events.read(scores, ["score"])["score"]) == 1500
 
 
+def test_a_template_in_parts(command: Command, template: Path, toy_task: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / f"part{index}.h5" for index in range(3)]
+    for path, first in zip(parts, ("0", "700", "1400"), strict=True):
+        command("infer", "template", template, "--task", toy_task, "--out", path, "--first", first, "--count", 700)
+    out = tmp_path / "template.h5"
+    refused = command("infer", "gather", parts[0], parts[2], "--out", out).refused()
+    assert refused == "error: 700 events from event 700 on are in no part; make them with --first 700 --count 700"
+    done = command("infer", "gather", *parts, "--out", out, "--count", 2100)
+    assert (done.status, done.out) == (0, f"{out}: 2,100 events in 3 parts\n")
+    parts[1].unlink()
+    scores = ("infer", "score", graphs.score(tmp_path / "score.onnx"), "--events", out, "--out", tmp_path / "scores.h5")
+    assert "part1.h5: no such file" in command(*scores).refused()
+
+
 def test_a_template_that_torch_did_not_make_is_removed(
     command: Command, template: Path, toy_task: Path, tmp_path: Path
 ) -> None:
