@@ -36,7 +36,7 @@ def unit(path: str, group: str, name: str) -> str:
 def scored(path: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The scores in a file under any name, and which of their events are outside the fitted range."""
     with h5py.File(path, "r") as file:
-        (name,) = set(file) - {"clamped"}
+        (name,) = set(file) - {"clamped", "event_row"}
     found = table(path, "/", (name, "clamped"))
     return found[name], found["clamped"]
 

@@ -47,7 +47,7 @@ infer check score/score.onnx | | --provider TEXT | score
 
 benchmarks task labelled.yaml | --out out.h5 | --window TEXT --injection TEXT --seed TEXT | labelled.yaml events.h5
 
-benchmarks validate events.h5 | --mass m | --mass TEXT | events.h5
+benchmarks validate events.h5 --features x y | --mass m | --mass TEXT --cut TEXT --group TEXT --tree TEXT | events.h5
 """
 HEAVY = f"""
 benchmarks evaluate | --task task.h5 --scores test_scores.h5 --out out.json
@@ -140,7 +140,7 @@ def _right(first: str, given: dict[str, str], ran: Ran) -> str:
     if first == "benchmarks task":
         return "" if len(oracles.table(given["--out"], "data", ("m", "x", "y"))["m"]) else "an empty task"
     if first == "benchmarks validate":
-        return oracles.layout("events.h5")
+        return oracles.events("events.h5")
     if first in ("benchmarks evaluate", "benchmarks control"):
         return oracles.numbers("out.json")
     if "--out" in given and given["--out"].endswith(".json"):
