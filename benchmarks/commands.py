@@ -1,6 +1,7 @@
 """What each command of `python -m benchmarks` does. Heavy imports wait until a command needs them."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     cluster = profile.folder(arguments.profile) if arguments.profile else None
     suite, good = grid.run(arguments.suite, arguments.runs, *given, piece, cluster)
     if good and arguments.stage in (None, "benchmark"):
-        _print_summary(arguments.runs / suite.name)
+        _print_summary(arguments.runs / suite.name, arguments.methods)
     return 0 if good else 1
 
 
@@ -76,8 +77,8 @@ def record(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_summary(folder: Path) -> None:
-    """The results table on the terminal, and where the report is."""
+def _print_summary(folder: Path, asked: Sequence[str]) -> None:
+    """The results table on the terminal, and where the report is; of the methods that were asked for, or of all."""
     from rich.console import Console
     from rich.table import Table
 
@@ -93,8 +94,9 @@ def _print_summary(folder: Path) -> None:
         for row in found.rows:
             table.add_row(*row)
         Console().print(table)
-    if results.unfinished:
-        print(f"no cell finished: {', '.join(map(style.title, results.unfinished))}")
+    left = [name for name in results.unfinished if not asked or name in asked]
+    if left:
+        print(f"no cell finished: {'; '.join(map(style.title, left))}")
     print(f"report: {(folder / 'report' / 'index.html').resolve()}")
 
 

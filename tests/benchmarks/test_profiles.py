@@ -118,6 +118,7 @@ def test_a_profile_decides_about_cores_and_gpus_unless_cores_are_given(tmp_path:
 
 WAITS = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells take from what they start in the background
 try:
     print("ready", flush=True)
     time.sleep(60)

@@ -86,9 +86,11 @@ def test_one_who_asks_for_nothing_stops_nobody(warm: Path) -> None:
 
 
 def test_nothing_is_left_behind() -> None:
+    before = psutil.Process().children()
     with kept_warm() as folder:
         assert folder is not None
-        servers = psutil.Process().children()[-len(PACKAGES) :]
+        servers = [child for child in psutil.Process().children() if child not in before]
+        assert len(servers) == len(PACKAGES)
         assert sorted(path.name for path in folder.iterdir()) == sorted(PACKAGES)
     assert not folder.exists()
     assert not any(server.is_running() for server in servers)
