@@ -77,7 +77,7 @@ def record(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_summary(folder: Path, asked: Sequence[str]) -> None:
+def _print_summary(folder: Path, asked: Sequence[str] = ()) -> None:
     """The results table on the terminal, and where the report is; of the methods that were asked for, or of all."""
     from rich.console import Console
     from rich.table import Table
