@@ -21,7 +21,8 @@ ARG DEVICE=cpu
 RUN --mount=type=cache,target=/var/cache/pip \
     if [ "$DEVICE" = cuda ]; then pip install --quiet '.[infer-gpu]'; \
     else pip install --quiet '.[infer]'; fi
-RUN python -c "import sys, onnxruntime; found = 'CUDAExecutionProvider' in onnxruntime.get_available_providers(); \
+# In root's home: what libraries leave in /tmp as root, nobody else could write to.
+RUN HOME=/root python -c "import sys, onnxruntime; found = 'CUDAExecutionProvider' in onnxruntime.get_available_providers(); \
     sys.exit('this ONNX Runtime is not built for $DEVICE' if found != ('$DEVICE' == 'cuda') else 0)"
 
 FROM grid AS tracking-packages
@@ -39,7 +40,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
             "$(sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)+cpu"; \
     fi && pip install --quiet '.[train]'
 # A wheel at hand may outrank the build that was asked for.
-RUN python -c "import sys, torch; found = 'cuda' if torch.version.cuda else 'cpu'; \
+RUN HOME=/root python -c "import sys, torch; found = 'cuda' if torch.version.cuda else 'cpu'; \
     sys.exit(f'torch {torch.__version__} is a build for {found}, not for $DEVICE' if found != '$DEVICE' else 0)"
 
 FROM train-packages AS export-packages

@@ -24,10 +24,13 @@ assert not foreign, f"not the caller's: {foreign[:5]}"
 
 cells = {(cell.method, cell.window, cell.injection, cell.seed) for cell in the_suite.cells(shared=True)}
 experiment = client.get_experiment_by_name(the_suite.name)
-runs = client.search_runs([experiment.experiment_id], max_results=10_000)
+everything = client.search_runs([experiment.experiment_id], max_results=10_000)
+runs = [run for run in everything if run.data.tags["kind"] in ("method", "shared")]
 found = [tuple(run.data.tags[key] for key in ("method", "window", "injection", "seed")) for run in runs]
 assert sorted(found) == sorted(cells), f"runs {found} for cells {cells}"
-assert {run.info.status for run in runs} == {"FINISHED"}
+assert {run.info.status for run in everything} == {"FINISHED"}
+kinds = {run.info.run_id: run.data.tags["kind"] for run in everything}
+assert {kinds[run.data.tags["mlflow.parentRunId"]] for run in runs} == {"task"}
 
 for run in runs:
     for role in catalogue.get(run.data.tags["method"]).roles:
