@@ -263,6 +263,18 @@ def test_a_model_is_registered_once_and_again_when_its_graph_is_another(labelled
     assert version.tags["sha256"] != before.tags["sha256"]
 
 
+def test_a_store_that_is_up_to_date_is_not_written_to(
+    labelled: Run, new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = new_store()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    ledger.record(labelled[1], labelled[1].parent)
+    database = Path(uri.removeprefix("sqlite:///"))
+    before = database.read_bytes(), database.stat().st_mtime_ns
+    ledger.record(labelled[1], labelled[1].parent)
+    assert (database.read_bytes(), database.stat().st_mtime_ns) == before
+
+
 def test_the_best_is_a_method_that_one_may_choose(labelled: Run, changed: Any) -> None:
     """The idealised detector has the highest SIC, and reads the truth."""
     aliased = {each.name for each in changed.search_registered_models() if "best-toy" in each.aliases}
