@@ -196,7 +196,8 @@ def validate(arguments: argparse.Namespace) -> int:
     files = [path for path in arguments.files if path not in suites]
     own = files if asked.of_own(files) else []
     for path in (*suites, *own):
-        print(f"{path}: valid; {_number(path, asked):,} events")
+        number = _number(path, asked)
+        print(f"{path}: valid{f'; {number:,} events' if number else ''}")
     broken = {path: layout.violations(path) for path in files if path not in own}
     for path, rules in broken.items():
         print(f"{path}: {'valid' if not rules else ''}".rstrip(), *rules, sep="\n  ")
@@ -208,15 +209,13 @@ def validate(arguments: argparse.Namespace) -> int:
 
 
 def _number(path: Path, asked: "Asked") -> int:
-    """The events of a file, or of the data of a suite; raises `BadInput` where a run would."""
-    from sideband.benchmarks.events import sources
+    """The events of a file, or those that a suite reads from files; raises `BadInput` where a run would."""
     from sideband.benchmarks.grid import suite as suites
 
     if path.suffix not in (".yaml", ".yml"):
         return len(asked.read(path).data)
     suite = suites.load(path)
-    suite.problem.check_data(suite)
-    return sum(len(sources.load(section, Path()).data) for section in suite.datasets())
+    return suite.problem.check_data(suite)
 
 
 def task(arguments: argparse.Namespace) -> int:

@@ -76,8 +76,12 @@ class Problem(ABC):
     # Tasks
 
     @abstractmethod
-    def check_data(self, suite: "Suite") -> None:
-        """Read the files of the data once; raises `BadInput` where they are not as the suite says."""
+    def check_data(self, suite: "Suite") -> int:
+        """Read the files of the data once and return the number of events in them.
+
+        Raises:
+            BadInput: they are not as the suite says.
+        """
 
     @abstractmethod
     def recipe(self, suite: "Suite", window: str, injection: str, seed: str) -> Any:

@@ -18,6 +18,7 @@ import uproot
 import yaml
 
 from sideband.benchmarks.events import formats, sources
+from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.problems.search import draw
 from sideband.infer.errors import BadInput
 from tests.conftest import Outcome
@@ -308,6 +309,11 @@ def test_what_a_run_accepts_validates_and_is_described(
     kept = int(((table()["ht"] > 20) & (table()["n_jets"] >= 1)).sum())
     suite = tmp_path / "a.yaml"
     assert command("benchmarks", "validate", suite).out == f"{suite}: valid; {kept} events\n"
+
+
+def test_suites_that_simulate_their_events_validate_too(command: Callable[..., Outcome]) -> None:
+    path = suites.path_of("smoke_showers")
+    assert command("benchmarks", "validate", path).out == f"{path}: valid\n"
 
 
 @pytest.mark.parametrize(

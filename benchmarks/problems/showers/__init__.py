@@ -49,12 +49,11 @@ class ShowerTagging(Problem):
         """The one folder that stands where a search has its injections."""
         return {PHOTONS: 0}
 
-    def check_data(self, suite: "Suite") -> None:
-        """Read every file of showers."""
+    def check_data(self, suite: "Suite") -> int:
+        """Read every file of showers; returns the number of showers, 0 where they are simulated for each seed."""
         from sideband.benchmarks.events import showers
 
-        for path in sources.files(suite["dataset"], Path()).values():
-            showers.read(path)
+        return sum(len(showers.read(path)) for path in sources.files(suite["dataset"], Path()).values())
 
     def recipe(self, suite: "Suite", window: str, injection: str, seed: str) -> int:
         """The seed of a task."""
