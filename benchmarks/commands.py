@@ -222,13 +222,12 @@ def task(arguments: argparse.Namespace) -> int:
     """Draw one task of a suite."""
     from sideband.benchmarks.events import sources
     from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.grid.piece import named
 
     suite = suites.load(arguments.suite)
-    window = arguments.window or next(iter(suite.windows()))
+    window, injection, seed = named(suite, arguments.window, arguments.injection, arguments.seed)
     inputs = sources.files(suite.at(window)["dataset"], Path()).values()
     events.check_output(arguments.out, [suites.path_of(arguments.suite), *inputs])
-    injection = arguments.injection or next(iter(suite.at(window).injections()))
-    seed = arguments.seed or next(iter(suite.seeds(injection)))
     suite.draw(window, injection, seed, arguments.out)
     return 0
 

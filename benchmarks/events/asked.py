@@ -14,8 +14,6 @@ from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events
 from sideband.infer.errors import BadInput
 
-NO_FEATURES = ("label", "weight")  # columns that are no features unless they are asked for
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -49,7 +47,7 @@ class Asked:
         units = dict(_pair(each) for each in self.units)
         there, label = self._columns(path), self.label
         label = label or ("label" if "label" in there else "")
-        others = [name for name in there if name not in (mass.name, label, *NO_FEATURES)]
+        others = [name for name in there if name not in (mass.name, label, *layout.APART)]
         features = list(map(Column.told, self.features or others))
         for name in units:
             if name not in (mass.name, *(column.name for column in features)):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sideband.benchmarks.events.formats import Place, opened
-from sideband.benchmarks.events.formats.expressions import symbols, values
+from sideband.benchmarks.events.formats.expressions import chunks, values
 from sideband.infer.errors import BadInput
 
 
@@ -30,8 +30,7 @@ def read(
     first = 0
     for path in files:
         with opened(path, place) as reader:
-            names = [name for each in expressions for name in symbols(path, each, list(reader.units))]
-            for chunk in reader.chunks(list(dict.fromkeys(names))):
+            for chunk in chunks(path, reader, expressions):
                 size = max(map(len, chunk.values()))
                 if rows is not None:
                     low, high = np.searchsorted(rows, [first, first + size])
@@ -47,8 +46,7 @@ def lengths(files: Sequence[Path], names: Sequence[str], place: Place) -> list[i
     found = []
     for path in files:
         with opened(path, place) as reader:
-            read = [name for each in names for name in symbols(path, each, list(reader.units))]
-            found.append(sum(max(map(len, chunk.values())) for chunk in reader.chunks(list(dict.fromkeys(read)))))
+            found.append(sum(max(map(len, chunk.values())) for chunk in chunks(path, reader, names)))
     return found
 
 

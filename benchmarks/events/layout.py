@@ -18,6 +18,7 @@ ROWS, NUMBERS = 20_000, 8_000_000  # read at a time, at most
 
 UNITS = {**DIJETS, **SHOWERS}
 
+APART = ("label", "weight")  # columns that are neither mass nor features
 WIDE = ("constituents", "showers")  # the columns that may have more than one number an event
 
 # The least value of the columns that have one.

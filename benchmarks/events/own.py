@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sideband.benchmarks.events import dijet, identity, layout
 from sideband.benchmarks.events.formats import Chunk, Place, Reader, format_of, opened
-from sideband.benchmarks.events.formats.expressions import Column, symbols, values
+from sideband.benchmarks.events.formats.expressions import Column, chunks, symbols, values
 from sideband.benchmarks.events.formats.hdf5 import Columns
 from sideband.benchmarks.events.tables import Dataset, Events, join
 from sideband.infer import events
@@ -89,10 +89,12 @@ def own(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Da
     with opened(files["data"], wanted.place) as reader:
         units, wide = _described(files["data"], reader, wanted)
     places: list[tuple[Path, int]] = []
+    first = 0
     for name, path in files.items():
         part = name.split()[0]
         asked = replace(wanted, label=wanted.label if part == "data" else "")
-        found, length = _read(path, asked, wide, sum(length for _, length in places))
+        found, length = _read(path, asked, wide, first)
+        first += length
         places.append((path, length))
         parts.setdefault(part, []).append(found)
     joined = {part: join(*each) for part, each in parts.items()}
@@ -168,11 +170,9 @@ def _read(path: Path, wanted: Wanted, wide: Mapping[str, tuple[int, ...]], first
     tables: list[Events] = []
     length = 0
     with opened(path, wanted.place) as reader:
-        there = list(reader.units)
-        names = [name for expression in expressions for name in symbols(path, expression, there)]
         if wide:
-            _check_wide(path, reader, names, wide)
-        for chunk in reader.chunks(list(dict.fromkeys(names))):
+            _check_wide(path, reader, expressions, wide)
+        for chunk in chunks(path, reader, expressions):
             size = max(map(len, chunk.values()))
             kept, rows = _passing(path, wanted.cut, chunk, size)
             columns = {
@@ -240,10 +240,11 @@ def _truth(path: Path, label: str, chunk: Chunk) -> NDArray[np.int8]:
     return found.astype(np.int8)
 
 
-def _check_wide(path: Path, reader: Reader, names: Sequence[str], wide: Mapping[str, tuple[int, ...]]) -> None:
+def _check_wide(path: Path, reader: Reader, expressions: Sequence[str], wide: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse wide columns that break the layout or have another shape than in the data; they are read in blocks."""
     if not isinstance(reader, Columns):
         raise BadInput(f"{path}: has no wide columns, but the data have; give HDF5")
+    names = {name for each in expressions for name in symbols(path, each, list(reader.units))}
     for name, data in events.datasets(reader.node, [*names, *wide], path).items():
         if name in wide and data.shape[1:] != wide[name]:
             raise BadInput(

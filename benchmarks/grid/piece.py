@@ -9,6 +9,13 @@ from sideband.benchmarks.grid.suite import Cell, Suite
 from sideband.infer.errors import BadInput
 
 
+def named(suite: Suite, window: str | None, injection: str | None, seed: str | None) -> tuple[str, str, str]:
+    """Window, injection and seed of a place in the grid; the suite's first where None."""
+    window = window or next(iter(suite.windows()))
+    injection = injection or next(iter(suite.at(window).injections()))
+    return window, injection, seed or next(iter(suite.seeds(injection)))
+
+
 @dataclass(frozen=True)
 class Piece:
     """A piece of a grid: these seeds and these methods alone, with the fits that the methods stand on; all if empty."""

@@ -24,7 +24,6 @@ from sideband.infer import events
 from sideband.infer.errors import BadInput
 
 FIGURES = ("spectrum", "features", "correlation")
-APART = ("label", "weight")  # columns that are no features
 LAYOUT = Asked()  # nothing of one's own
 DRAWN = 24  # features at most; each takes a fifth of a second
 BINS = 50
@@ -115,7 +114,7 @@ def read(path: Path, mass: str) -> list[Sample]:
     """
     with events.opened(path) as file:
         found = {name: item for name, item in events.items(file).items() if isinstance(item, h5py.Dataset)}
-        names = [name for name, data in found.items() if data.ndim == 1 and name not in (*APART, mass)]
+        names = [name for name, data in found.items() if data.ndim == 1 and name not in (*layout.APART, mass)]
         label = ["label"] if "label" in found else []
         units = {name: events.unit(found[name], name, path) for name in (mass, *names) if name in found}
     columns = events.read(path, [mass, *names, *label])

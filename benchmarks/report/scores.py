@@ -13,12 +13,12 @@ from sideband.benchmarks.events.formats.expressions import Column
 from sideband.benchmarks.events.own import Wanted
 from sideband.benchmarks.events.task import Task
 from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.piece import named
 from sideband.benchmarks.grid.suite import Cell, Suite
 from sideband.infer import events
 from sideband.infer.columns import ROW
 from sideband.infer.errors import BadInput
 
-FORMATS = (".parquet", ".root", ".h5", ".hdf5", ".csv")
 TREE = "scores"  # of a ROOT file
 
 Table = dict[str, NDArray[Any]]
@@ -57,7 +57,10 @@ def write(
     if section["source"] not in ("events", "hdf5"):
         raise BadInput(f"{kept}: its events come from '{section['source']}', not from files of yours")
     files = sources.files(section, Path())
-    scores, drawn = folder / cell.folder / _file(suite, method), folder / cell.task / "task.h5"
+    scores, drawn = (
+        folder / cell.folder / ("data_scores.h5" if suite.labelled else "scores.h5"),
+        folder / cell.task / "task.h5",
+    )
     for path in (scores, drawn):
         if not path.is_file():
             raise BadInput(f"{path}: not made yet; `python -m benchmarks run` makes it")
@@ -81,16 +84,9 @@ def _cell(suite: Suite, method: str, place: Sequence[str | None]) -> Cell:
         raise BadInput(f"suite {suite.name}: has no 'excess', so no scores are cross-fitted; add excess: {{folds: 5}}")
     if "template" not in catalogue.get(method).roles:
         raise BadInput(f"method '{method}': has no template, so nothing is cross-fitted; choose one that has")
-    window = place[0] or next(iter(suite.windows()))
-    suite = suite.at(window) if window in suite.windows() else suite
-    injection = place[1] or next(iter(suite.injections()))
-    seed = place[2] or next(iter(suite.seeds(injection)))
-    suite.recipe(window, injection, seed)
-    return Cell(window, injection, seed, method)
-
-
-def _file(suite: Suite, method: str) -> str:
-    return "data_scores.h5" if suite.labelled else "scores.h5"
+    cell = Cell(*named(suite, *place), method)
+    suite.recipe(cell.window, cell.injection, cell.seed)
+    return cell
 
 
 def _table(wanted: Wanted, files: Sequence[Path], the_task: Task, scores: Path, columns: Sequence[str]) -> Table:
@@ -141,3 +137,4 @@ def _csv(path: Path, table: Table) -> None:
 
 
 WRITERS = {".parquet": _parquet, ".root": _root, ".h5": _hdf5, ".hdf5": _hdf5, ".csv": _csv}
+FORMATS = tuple(WRITERS)

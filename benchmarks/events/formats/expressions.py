@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sideband.benchmarks.events.formats import Chunk, plain
+from sideband.benchmarks.events.formats import Chunk, Reader, plain
 from sideband.infer import events
 from sideband.infer.errors import BadInput, in_one_line
 
@@ -70,6 +70,13 @@ def symbols(path: Path, expression: str, there: Sequence[str]) -> list[str]:
         raise BadInput(f"{path}: {expression!r}: {missing} (columns there: {events.listed(there)})") from error
     except TypeError as error:
         raise BadInput(f"{path}: {expression!r}: {in_one_line(error)}") from error
+
+
+def chunks(path: Path, reader: Reader, expressions: Iterable[str]) -> Iterator[Chunk]:
+    """The columns that expressions read, each once, in chunks; raises `BadInput` as `symbols` does."""
+    there = list(reader.units)
+    names = dict.fromkeys(name for each in expressions for name in symbols(path, each, there))
+    yield from reader.chunks(list(names))
 
 
 def values(path: Path, expression: str, chunk: Chunk) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 
-from sideband.benchmarks.events.formats import ROWS, Chunk, Place, numbers
+from sideband.benchmarks.events.formats import ROWS, Chunk, Place, check_names, numbers
 from sideband.infer import events
 from sideband.infer.damage import undamaged
 from sideband.infer.errors import BadInput
@@ -47,9 +47,7 @@ class _Records:
             raise BadInput(f"{path}: dataset {data.name!r} {wrong or f'has shape {data.shape}; must be [events]'}")
 
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
-        for name in names:
-            if name not in self.units:
-                raise BadInput(f"{self.path}: no column {name!r} (columns there: {events.listed(self.units)})")
+        check_names(self.path, names, list(self.units))
         for start in range(0, self.data.shape[0], ROWS):
             with undamaged(self.path):
                 rows = self.data[start : start + ROWS]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from sideband.benchmarks import catalogue
-from sideband.benchmarks.events import changes, sources
+from sideband.benchmarks.events import changes, layout, sources
 from sideband.benchmarks.events.own import dijets
 from sideband.benchmarks.events.task import Range, seed_name, window_name
 from sideband.benchmarks.problems.search.draw import BACKGROUND_SPLIT, Recipe
@@ -23,7 +23,7 @@ T = TypeVar("T")
 NEEDED = ("mass_range", "windows")
 VALIDATION = ("validation_windows", "validation_seeds")
 KEYS = (*NEEDED, *VALIDATION, "tasks", "injections", "background_seeds", "excess", "data_events", "studies")
-RESERVED = ("label", "weight", ROW)  # columns of the layout that are neither mass nor features
+RESERVED = (*layout.APART, ROW)  # columns of the layout that are neither mass nor features
 
 
 def windows(suite: "Suite") -> dict[str, Range | None]:
