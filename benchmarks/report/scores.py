@@ -120,7 +120,8 @@ def _root(path: Path, table: Table) -> None:
     import uproot
 
     with uproot.recreate(path) as file:
-        file[TREE] = table
+        # Assigned, a table would become an RNTuple, which older versions of ROOT cannot read.
+        file.mktree(TREE, {name: values.dtype for name, values in table.items()}).extend(table)
 
 
 def _hdf5(path: Path, table: Table) -> None:

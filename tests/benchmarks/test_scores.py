@@ -79,6 +79,7 @@ def table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     if path.suffix == ".root":
         with uproot.open(path) as file:
+            assert file.classname_of("scores") == "TTree"
             return pd.DataFrame(file["scores"].arrays(library="np"))
     with h5py.File(path) as file:
         return pd.DataFrame({name: data[:] for name, data in file.items()})
