@@ -56,7 +56,7 @@ class Tree:
     def close(self) -> None:
         """End the runs that were opened, and keep the report with the suite's."""
         for place, run_id in self._runs.items():
-            runs.end(self._store, run_id, max(self._times[place]))
+            self._store.set_terminated(run_id, "FINISHED", max(self._times[place]))
         files = {self._folder / path: place for path, place in KEPT.items() if (self._folder / path).is_file()}
         digest, run_id = " ".join(map(events.sha256, files)), self._runs[self._suite.name]
         if self._store.get_run(run_id).data.tags.get(DIGEST) != digest:
@@ -73,6 +73,7 @@ class Tree:
         link = f"#/experiments/{experiment_id}/runs?{query}"
         note = notes.experiment(self._suite.name, self._suite["about"], link)
         views = runs.views(self._measured, min(self._times[self._suite.name]))
+        # MLflow writes an experiment's tags even if they are as they were; what is up to date stays untouched.
         known = self._store.get_experiment(experiment_id).tags
         for key, value in {**runs.EXPERIMENT, runs.NOTE: note, **views}.items():
             if known.get(key) != value:

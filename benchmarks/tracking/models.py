@@ -115,10 +115,8 @@ def register(
         store.update_model_version(name, version, notes.version(exported.told, f"models:/{name}@{aliases[0]}"))
         for key, value in {**tags, **digest}.items():
             store.set_model_version_tag(name, version, key, value)
-    known = found[0].aliases if found else {}
     for alias in aliases:
-        if str(known.get(alias)) != str(version):
-            store.set_registered_model_alias(name, alias, version)
+        store.set_registered_model_alias(name, alias, version)
 
 
 def _new(store: Any, name: str, run_id: str, role: str) -> str:

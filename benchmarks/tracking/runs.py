@@ -103,17 +103,7 @@ def open_parent(store: Any, experiment_id: str, place: str, start: int, tags: Ma
 
 
 def tag(store: Any, run_id: str, tags: Mapping[str, str]) -> None:
-    """Set the tags of a run that it does not have yet: a store that is up to date is not written to."""
+    """Set tags of a run."""
     from mlflow.entities import RunTag
 
-    known = store.get_run(run_id).data.tags
-    new = [RunTag(key, value) for key, value in tags.items() if known.get(key) != value]
-    if new:
-        store.log_batch(run_id, tags=new)
-
-
-def end(store: Any, run_id: str, time: int) -> None:
-    """End a run at a time, in milliseconds, if it has not ended then."""
-    known = store.get_run(run_id).info
-    if (known.status, known.end_time) != ("FINISHED", time):
-        store.set_terminated(run_id, "FINISHED", time)
+    store.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
