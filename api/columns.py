@@ -30,7 +30,7 @@ def named(features: Any, wanted: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         BadInput: none of these, or a wanted feature is missing.
     """
-    fields = getattr(features, "fields", None) or (features.keys() if hasattr(features, "keys") else None)
+    fields = _fields(features)
     if fields is None:
         table = _array(features, "features")
         if table.ndim != 2 or not table.shape[1]:
@@ -52,8 +52,12 @@ def named(features: Any, wanted: Sequence[str] = ()) -> dict[str, Any]:
 
 def mass_of(table: Any, name: str) -> Any:
     """The column of a table that is the mass; None where it has no such column, as an array has none."""
-    fields = getattr(table, "fields", None) or (table.keys() if hasattr(table, "keys") else ())
-    return table[name] if name in fields else None
+    return table[name] if name in (_fields(table) or ()) else None
+
+
+def _fields(table: Any) -> Any:
+    """The names of a table's columns; None for an array, which has none."""
+    return getattr(table, "fields", None) or (table.keys() if hasattr(table, "keys") else None)
 
 
 def table(mass: Any, name: str, features: Mapping[str, Any]) -> Columns:
