@@ -102,8 +102,9 @@ class Part:
         """Floating-point operations of matrix products per event, as torch counts them; None where trees decide."""
         if self.module is None or self.trees is not None:
             return None
+        shapes = {name: torch.empty(values.shape, device="meta") for name, values in feeds.items()}
         with FlopCounterMode(display=False) as counter:
-            self._run(feeds)
+            ports.run(copy.deepcopy(self.module).to("meta"), shapes)  # counted, not computed
         return counter.get_total_flops() / len(next(iter(feeds.values())))
 
     def _run(self, feeds: Feeds) -> tuple[torch.Tensor, ...]:

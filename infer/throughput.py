@@ -2,8 +2,9 @@
 
 Three scopes: `graph` (inputs and outputs bound on the device), `host` (numpy arrays in, numpy arrays out) and `file`
 (draws or reading, graph, HDF5 written). Warm-up is apart. A rate is the median over repeats, with the 10th and 90th
-percentile. Repeats end early once the median is known well enough. ONNX Runtime's own matrix product is timed in the
-same run, as a measure of what the machine can give. Nothing else may run on the machine meanwhile.
+percentile. Repeats end early once the median is known well enough, or where single calls outlast the row. ONNX
+Runtime's own matrix product is timed in the same run, as a measure of what the machine can give. Nothing else may run
+on the machine meanwhile.
 """
 
 import math
@@ -31,7 +32,8 @@ MATMUL_SHAPE = (1000, 256, 256)
 
 # A row ends early where its median's 95 % interval is no wider than this part of the median.
 NARROW = 0.03
-FILE_SECONDS = 0.5  # of one written file: a slow graph writes fewer events than asked for
+FEWEST = 5  # repeats of a row, however slow one call is
+FILE_SECONDS = 0.5  # of one written file at most: a slow graph writes fewer events than asked for
 
 Record = dict[str, Any]
 Call = Callable[[], object]
@@ -88,8 +90,10 @@ def measure(
                 timing = time_calls([call() for _ in range(callers)], batch, repeats, seconds)
                 yield _row({**common, "scope": scope, "batch": batch, "threads": callers, **timing}, matmul)
         # From the rate of the row above: numpy to numpy, in the largest batch.
-        blocks = math.ceil(timing["events_per_second"] * FILE_SECONDS / draws.BLOCK / callers)
-        timing = _time_file(model, task, inputs, callers, repeats, min(file_events, blocks * draws.BLOCK * callers))
+        span = min(seconds, FILE_SECONDS)
+        blocks = math.ceil(timing["events_per_second"] * span / draws.BLOCK / callers)
+        count = min(file_events, blocks * draws.BLOCK * callers)
+        timing = _time_file(model, task, inputs, callers, repeats, seconds, count)
         yield _row({**common, "scope": "file", "batch": draws.BLOCK, "threads": callers, **timing}, matmul)
 
 
@@ -134,14 +138,14 @@ def time_calls(calls: Sequence[Call], batch: int, repeats: int, seconds: float) 
         single = min(once(1) for _ in range(2))
         number = max(1, round(seconds / repeats / single))
         warm_up = time.perf_counter() - start
-        times = _repeated(lambda: once(number), repeats)
+        times = _repeated(lambda: once(number), repeats, seconds)
     return statistics(times, number * batch * len(calls)) | {"warm_up_seconds": warm_up}
 
 
-def _repeated(once: Callable[[], float], repeats: int) -> list[float]:
-    """The times of so many repeats, or of fewer where they settle the median."""
+def _repeated(once: Callable[[], float], repeats: int, seconds: float) -> list[float]:
+    """The times of so many repeats: of fewer where they settle the median, or where slow ones take twice `seconds`."""
     times: list[float] = []
-    while len(times) < repeats and not settled(times):
+    while len(times) < repeats and not settled(times) and not (len(times) >= FEWEST and sum(times) >= 2 * seconds):
         times.append(once())
     return times
 
@@ -158,7 +162,9 @@ def settled(times: Sequence[float]) -> bool:
     return left_out >= 0 and ordered[-1 - left_out] - ordered[left_out] <= NARROW * float(np.median(ordered))
 
 
-def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int, repeats: int, count: int) -> Record:
+def _time_file(
+    model: Model, task: str | Path, inputs: draws.Feeds, threads: int, repeats: int, seconds: float, count: int
+) -> Record:
     """Time the whole way to a finished file of `count` events."""
     with tempfile.TemporaryDirectory() as folder:
         out, source = Path(folder) / "out.h5", Path(folder) / "events.h5"
@@ -177,7 +183,7 @@ def _time_file(model: Model, task: str | Path, inputs: draws.Feeds, threads: int
             return time.perf_counter() - start
 
         warm_up = once()
-        return statistics(_repeated(once, repeats), count) | {"warm_up_seconds": warm_up}
+        return statistics(_repeated(once, repeats, seconds), count) | {"warm_up_seconds": warm_up}
 
 
 def statistics(times: Sequence[float], done: int) -> Record:

@@ -91,9 +91,15 @@ def test_the_interval_of_the_median_is_the_sign_tests(number: int, left_out: int
 
 def test_repeats_end_where_the_median_is_settled_and_no_later_than_asked_for() -> None:
     steady, jumping = iter([1.0] * 99), iter([1.0, 2.0] * 99)
-    assert throughput._repeated(lambda: next(steady), 50) == [1.0] * 6
-    assert len(throughput._repeated(lambda: next(jumping), 50)) == 50
-    assert throughput._repeated(lambda: 1.0, 3) == [1.0] * 3
+    assert throughput._repeated(lambda: next(steady), 50, 99.0) == [1.0] * 6
+    assert len(throughput._repeated(lambda: next(jumping), 50, 99.0)) == 50
+    assert throughput._repeated(lambda: 1.0, 3, 99.0) == [1.0] * 3
+
+
+@pytest.mark.parametrize(("seconds", "repeats"), [(0.5, 5), (3.0, 5), (4.5, 6), (6.0, 8)])
+def test_slow_calls_end_a_row_after_twice_its_time_but_not_before_five(seconds: float, repeats: int) -> None:
+    times = iter([1.0, 2.0] * 99)
+    assert len(throughput._repeated(lambda: next(times), 50, seconds)) == repeats
 
 
 def test_a_matrix_product_counts_a_multiplication_and_an_addition(monkeypatch: pytest.MonkeyPatch) -> None:
