@@ -15,7 +15,7 @@ from sideband.infer import events
 from sideband.infer import score as scores
 from sideband.infer import template as templates
 from sideband.infer.arguments import LARGEST_SEED
-from sideband.infer.columns import Columns
+from sideband.infer.columns import SOURCE_ROW
 from sideband.infer.errors import BadInput
 from sideband.infer.model import Model
 from sideband.train.methods import ROWS
@@ -47,7 +47,7 @@ class Fit:
         """The exported ONNX files, less those of the cross-fit."""
         return sorted(path for path in self.folder.glob("*.onnx") if not path.name.startswith("fold"))
 
-    def template(self, number: int, seed: int | None = None) -> Columns:
+    def template(self, number: int, seed: int | None = None) -> dict[str, NDArray[Any]]:
         """Draw background events of the window.
 
         Args:
@@ -55,7 +55,8 @@ class Fit:
             seed: of the draw, from 0 on; that of the search begins with the events of the training template.
 
         Returns:
-            Columns `[number]`: the mass, the features, and `weight` for a method that reweights.
+            Columns `[number]`: the mass, the features, `weight` for a method that reweights, and `source_row` for one
+            whose events began as others: which event of the search each was. Those of its simulation come after them.
 
         Raises:
             BadInput: the method makes no template, or not such a number.
@@ -71,7 +72,8 @@ class Fit:
             with events.opened(path) as file:
                 names = list(file)
             order = [name for name in (*self.search.columns, "weight") if name in names]
-            return events.read(path, order)
+            rows = [name for name in (SOURCE_ROW,) if name in names]
+            return {**events.read(path, order), **events.whole(path, rows)}
 
     def score(self, table: Any, mass: Any = None) -> NDArray[np.float32]:
         """Anomaly scores `[N]` of events, larger = more like signal.

@@ -207,7 +207,7 @@ CATALOGUE: dict[str, Method] = {
     "refined": Method("Refined", "arXiv:2009.03796", MAKES, of="template", colour="#e8000b"),
     "mixed": Method("Mixed templates", "arXiv:2307.11157", MAKES, rows=True, of="template", colour="#1ac938"),
     "combined": Method("Combined scores", "arXiv:2307.11157", of="classifier", colour="#8b2be2"),
-    "cwola": Method("CWoLa", "arXiv:1805.02664", colour="0.65"),
+    "cwola": Method("CWoLa", "arXiv:1805.02664", MAKES, rows=True, colour="0.65"),
     "iad": Method("Idealised detector", "", truth=True, colour="0.15"),
     "supervised": Method("Supervised", "", truth=True, colour="0.45"),
     "shower_flow": _shower_fit("CaloFlow's flows"),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Columns = dict[str, NDArray[np.float32]]
 ROW = "event_row"  # the column that says where an event stands in the files that it came from
+SOURCE_ROW = "source_row"  # the column of a template that says where the event stands that each of its events began as
 
 
 def joined(columns: Columns, names: Sequence[str]) -> NDArray[np.float32]:

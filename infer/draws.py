@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import events
-from .columns import joined
+from .columns import ROW, joined
 from .errors import BadInput
 from .inputs import Constant, Noise, Range, Rows, Target
 from .metadata import Port, is_range
 
 BLOCK = 1000
+SOURCE = "source"  # the input of events that template events begin as, one each
 TARGET = "target"  # of a task: the masses, or energies, that template events are to have
 
 Feeds = dict[str, NDArray[np.float32]]
@@ -34,6 +35,11 @@ def generator(seed: int, purpose: str, block: int) -> np.random.Generator:
     code = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
     key = np.array([seed, code], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, block], dtype=np.uint64)))
+
+
+def _in_turn(size: int, block: int) -> NDArray[np.int64]:
+    """Which of `size` events the template events of a block get, one after the other, `[1000]`."""
+    return np.arange(block * BLOCK, (block + 1) * BLOCK) % size
 
 
 def source_rows(seed: int, size: int, block: int) -> NDArray[np.int64]:
@@ -51,6 +57,8 @@ class Draws:
         tables: the events `[S, width]` that each `Rows` input draws from.
         constants: the mass of each `Constant` input.
         seed: the draw seed.
+        origin: where each event `[S]` that the input `source` draws from stands in the files that it came from; None
+            where there is no such input, or where nothing says so.
     """
 
     inputs: Mapping[str, Port]
@@ -58,6 +66,7 @@ class Draws:
     tables: Mapping[str, NDArray[np.float32]]
     constants: Mapping[str, float]
     seed: int
+    origin: NDArray[np.uint32] | None = None
 
     @property
     def count(self) -> int:
@@ -80,17 +89,26 @@ class Draws:
             return generator(self.seed, "noise", index).standard_normal((BLOCK, port.width), dtype=np.float32)
         if isinstance(port.drawn, Constant):
             return np.full((BLOCK, 1), self.constants[name], np.float32)
-        in_turn = np.arange(index * BLOCK, (index + 1) * BLOCK)
         if isinstance(port.drawn, Rows):
-            table = self.tables[name]
-            rows = in_turn % len(table) if port.drawn.order == "turn" else source_rows(self.seed, len(table), index)
-            return table[rows]
-        return self.target[in_turn % len(self.target), None]
+            return self.tables[name][self._rows(name, port.drawn, index)]
+        return self.target[_in_turn(len(self.target), index), None]
+
+    def _rows(self, name: str, drawn: Rows, index: int) -> NDArray[np.int64]:
+        """Which events of its table an input gets in a block, `[1000]`."""
+        size = len(self.tables[name])
+        return _in_turn(size, index) if drawn.order == "turn" else source_rows(self.seed, size, index)
 
     def blocks(self, first: int, number: int) -> Feeds:
         """Inputs of `number` consecutive blocks, each `[1000 * number, columns]`."""
         parts = [self.block(first + step) for step in range(number)]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.inputs}
+
+    def origins(self, first: int, number: int) -> NDArray[np.uint32] | None:
+        """Where the source events of `number` consecutive blocks stand, `[1000 * number]`; None as for `origin`."""
+        drawn = self.inputs[SOURCE].drawn if SOURCE in self.inputs else None
+        if self.origin is None or not isinstance(drawn, Rows):
+            return None
+        return self.origin[np.concatenate([self._rows(SOURCE, drawn, first + step) for step in range(number)])]
 
 
 def from_task(path: str | Path, inputs: Mapping[str, Port], seed: int, beside: str | Path = "") -> Draws:
@@ -129,16 +147,22 @@ def from_task(path: str | Path, inputs: Mapping[str, Port], seed: int, beside: s
     target = events.read(path, [TARGET])[TARGET]
     if target.ndim != 1 or not len(target):
         raise BadInput(f"{path}: '{TARGET}' must hold one number an event, and some; draw the task again")
-    tables = {
+    found = {
         name: _table(Path(beside) / port.drawn.file if port.drawn.file else Path(path), port, port.drawn, mass, window)
         for name, port in inputs.items()
         if isinstance(port.drawn, Rows)
     }
-    return Draws(inputs, target, tables, constants, seed)
+    origin = found[SOURCE][1] if SOURCE in found else None
+    return Draws(inputs, target, {name: table for name, (table, _) in found.items()}, constants, seed, origin)
 
 
-def _table(path: Path, port: Port, drawn: Rows, mass: object, window: Range | None) -> NDArray[np.float32]:
-    """The events `[S, width]` that an input draws from: its columns of a group, in a region of the mass."""
+def _table(
+    path: Path, port: Port, drawn: Rows, mass: object, window: Range | None
+) -> tuple[NDArray[np.float32], NDArray[np.uint32] | None]:
+    """The events `[S, width]` that an input draws from: its columns of a group, in a region of the mass.
+
+    Also where each of them stands in the files that it came from `[S]`; None where the group does not say.
+    """
     columns = events.read(path, port.columns, drawn.group)
     found = sum(values[0].size if len(values) else 1 for values in columns.values())
     if found != port.width:
@@ -146,18 +170,21 @@ def _table(path: Path, port: Port, drawn: Rows, mass: object, window: Range | No
             f"{path}: '{drawn.group}' has {found} numbers an event in {', '.join(port.columns)}, and this template "
             f"takes {port.width}; draw the task again"
         )
-    table = joined(columns, port.columns)
+    table, origin = joined(columns, port.columns), events.rows_of(path, drawn.group)
+    if origin is not None and len(origin) != len(table):
+        raise BadInput(f"{path}: '{drawn.group}/{ROW}' must hold one number an event; draw the task again")
     if drawn.region != "all" and window is not None:
         if not isinstance(mass, str):
             raise BadInput(f"{path}: does not name its mass; draw the task again")
         at = events.read(path, [mass], drawn.group)[mass]
         if at.ndim != 1:
             raise BadInput(f"{path}: '{drawn.group}/{mass}' must hold one number an event; draw the task again")
-        table = table[events.in_window(at, window) == (drawn.region == "signal region")]
+        kept = events.in_window(at, window) == (drawn.region == "signal region")
+        table, origin = table[kept], None if origin is None else origin[kept]
     if not len(table):
         where = "" if drawn.region == "all" else f" in the {drawn.region}"
         raise BadInput(f"{path}: holds no {drawn.group} events{where}, which this template starts from")
-    return table
+    return table, origin
 
 
 def _range(file: h5py.Group, name: str) -> Range | None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import rows as references
-from .columns import Columns
+from .columns import ROW, Columns
 from .damage import undamaged
 from .errors import BadInput
 from .files import atomic, check_output, read_json, sha256, sole_writer, writable, write_json
@@ -40,8 +40,8 @@ from .stream import Stream
 __all__ = [
     "Columns", "Stream", "as_float32", "atomic", "attribute", "attributes", "check_memory", "check_output", "column",
     "count", "datasets", "fault", "identity", "in_window", "is_pandas", "item", "items", "listed", "new_file", "opened",
-    "read", "read_json", "sha256", "shape", "sole_writer", "undamaged", "unit", "unstored", "whole", "writable",
-    "write", "write_json",
+    "read", "read_json", "rows_of", "sha256", "shape", "sole_writer", "undamaged", "unit", "unstored", "whole",
+    "writable", "write", "write_json",
 ]  # fmt: skip
 
 
@@ -73,6 +73,17 @@ def whole(
                 raise BadInput(f"{path}: column {name!r} does not hold one whole number an event; make the file again")
         with undamaged(path):
             return {name: data[rows] for name, data in found.items()}
+
+
+def rows_of(path: str | Path, group: str, name: str = ROW) -> NDArray[np.uint32] | None:
+    """Where each event of a group stands in the files that it came from `[N]`; None where no column says so.
+
+    Raises:
+        BadInput: the column is damaged, or of another type.
+    """
+    with opened(path, group) as node:
+        there = name in node
+    return whole(path, [name], group)[name].astype(np.uint32) if there else None
 
 
 def count(node: h5py.Group, columns: Sequence[str], path: str | Path) -> int:

@@ -10,8 +10,11 @@ import h5py
 import numpy as np
 
 from . import events
+from .columns import SOURCE_ROW
 from .errors import BadInput
 from .metadata import MAKERS
+
+NO_ROW = np.iinfo(np.uint32).max
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,13 @@ def gather(paths: Sequence[Path], out: Path, count: int | None = None) -> int:
     total, folder = parts[-1].end, Path(os.path.realpath(out)).parent
     with events.new_file(out) as file:
         for name, shape in parts[0].shapes.items():
-            layout = h5py.VirtualLayout((total, *shape[1:]), "<f4")
+            kind, missing = ("<u4", NO_ROW) if name == SOURCE_ROW else ("<f4", np.nan)
+            layout = h5py.VirtualLayout((total, *shape[1:]), kind)
             for part in parts:
                 place = os.path.relpath(os.path.realpath(part.path), folder)
-                layout[part.first : part.end] = h5py.VirtualSource(place, name, part.shapes[name], "<f4")
-            # Programs that do not look whether all parts are there find no number in place of events.
-            data = file.create_virtual_dataset(name, layout, fillvalue=np.nan)
+                layout[part.first : part.end] = h5py.VirtualSource(place, name, part.shapes[name], kind)
+            # Programs that do not look whether all parts are there find no number, and no row, in place of events.
+            data = file.create_virtual_dataset(name, layout, fillvalue=missing)
             data.attrs["unit"] = parts[0].units[name]
         file.attrs.update(parts[0].identity | {"first": 0, "count": total})
     return total

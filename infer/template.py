@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import draws, events, purpose
+from .columns import SOURCE_ROW
 from .errors import BadInput, GateFailed
 from .inputs import Rows
 from .metadata import MAKERS
@@ -33,7 +35,8 @@ def generate(
     """Write `count` template events to `out` as HDF5 columns (the mass first, then the features).
 
     The file is the same whatever the number of threads, and after a kill the same call goes on where it was; an event
-    depends neither on `count` nor on `first`. Memory does not grow with `count`.
+    depends neither on `count` nor on `first`. Memory does not grow with `count`. Where each event begins as one of
+    others, and their places in their files are known, the column `source_row` holds that place.
 
     Args:
         model: a graph with role "template" or "signal"; a signal makes its own masses.
@@ -69,8 +72,10 @@ def generate(
     batch = batch_blocks * draws.BLOCK
     chunk = batch * -(-CHUNK_BLOCKS // batch_blocks)
     columns = list(dict.fromkeys([_mass(model), *(name for port in model.outputs.values() for name in port.columns)]))
+    whole = [SOURCE_ROW] if source.origin is not None else []
     identity = _identity(model, task) | {"seed": seed, "batch": batch, "first": first, "count": count}
-    with events.Stream(out, columns, count, chunk, identity, model.units(), model.widths()) as stream:
+    layout = model.units(), model.widths(), whole
+    with events.Stream(out, [*columns, *whole], count, chunk, identity, *layout) as stream:
         return stream.fill(lambda start, size: _made(model, source, batch, first + start, size), threads, progress)
 
 
@@ -95,9 +100,11 @@ def _made(model: Model, source: draws.Draws, batch: int, start: int, size: int) 
     parts: list[events.Columns] = []
     before = start % batch
     for event in range(start - before, start + size, batch):
-        feeds = source.blocks(event // draws.BLOCK, batch // draws.BLOCK)
+        blocks = event // draws.BLOCK, batch // draws.BLOCK
+        feeds, origins = source.blocks(*blocks), source.origins(*blocks)
+        row: dict[str, NDArray[Any]] = {} if origins is None else {SOURCE_ROW: origins}
         target = {_mass(model): feeds["condition"][:, 0]} if "condition" in feeds else {}
-        parts.append(model.columns(model.finite(feeds)) | target)
+        parts.append(model.columns(model.finite(feeds)) | target | row)
     return {name: np.concatenate([part[name] for part in parts])[before:][:size] for name in parts[0]}
 
 

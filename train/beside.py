@@ -86,7 +86,7 @@ def samples(fit: Any, task: Task, oversampling: int, run: Run) -> tuple[Events, 
     masses = np.repeat(data.mass, oversampling)[order.permutation(len(data) * oversampling)]
     drawn = draws.from_task(task.path, inputs, task.seed, fit.folder)
     windows = _windows(masses, task, margin or 0.0, order.random(len(masses)))
-    around = Around(inputs, masses, drawn.tables, drawn.constants, task.seed, windows)
+    around = Around(inputs, masses, drawn.tables, drawn.constants, task.seed, windows=windows)
     return data, template.run(module, around, fit.method, run.device)
 
 

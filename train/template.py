@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +12,14 @@ from torch import nn
 from sideband.benchmarks.events.tables import Events
 from sideband.benchmarks.events.task import Task
 from sideband.infer import draws, events
-from sideband.infer.columns import split
+from sideband.infer.columns import ROW, SOURCE_ROW, split
 from sideband.infer.errors import GateFailed
 from sideband.train import ports
 
 
 @dataclass(frozen=True)
 class Template:
-    """Template events and, where a method reweights, their weights `[N]`."""
+    """Template events and, where a method reweights, their weights `[N]`; their `rows` are those of their sources."""
 
     events: Events
     weight: NDArray[np.float32] | None = None
@@ -63,15 +64,19 @@ def run(module: nn.Module, drawn: draws.Draws, name: str, device: torch.device) 
     weight = weights[0][:, 0] if weights else None
     if weight is not None and (weight.min() < 0 or not weight.any()):
         raise GateFailed(f"{name}: the weights of its template are negative or all zero; lower the learning rate")
-    return Template(Events(np.concatenate(masses)[:count], features, None), weight)
+    origins = drawn.origins(0, len(masses))
+    rows = None if origins is None else origins[:count]
+    return Template(Events(np.concatenate(masses)[:count], features, None, rows), weight)
 
 
 def write(path: Path, drawn: Template, task: Task) -> None:
-    """Write a template as event columns: the mass, the features and, where there is one, the weight."""
-    columns = {task.mass: drawn.events.mass, **split(drawn.events.features, task.features)}
+    """Write a template as event columns: the mass, the features and, where there are some, weights and source rows."""
+    columns: dict[str, Any] = {task.mass: drawn.events.mass, **split(drawn.events.features, task.features)}
     units = dict(task.units)
     if drawn.weight is not None:
         columns["weight"], units["weight"] = drawn.weight, ""
+    if drawn.events.rows is not None:
+        columns[SOURCE_ROW], units[SOURCE_ROW] = drawn.events.rows, ""
     with events.new_file(path) as file:
         file.attrs.update({"kind": "template", "seed": task.seed, "count": len(drawn)})
         events.write(file, columns, units)
@@ -82,7 +87,8 @@ def read(path: Path, task: Task) -> Template:
     with events.opened(path) as file:
         weighted = ["weight"] if "weight" in file else []
     columns = events.read(path, [*task.columns, *weighted])
-    return Template(task.table(columns), columns["weight"] if weighted else None)
+    rows = events.rows_of(path, "/", SOURCE_ROW)
+    return Template(task.table(columns, rows), columns["weight"] if weighted else None)
 
 
 def read_rows(path: Path, task: Task) -> dict[str, Events]:
@@ -91,7 +97,7 @@ def read_rows(path: Path, task: Task) -> dict[str, Events]:
         return {}
     with events.opened(path) as file:
         groups = list(file)
-    return {group: task.table(events.read(path, task.columns, group)) for group in groups}
+    return {group: task.table(events.read(path, task.columns, group), events.rows_of(path, group)) for group in groups}
 
 
 def write_rows(path: Path, rows: dict[str, Events], task: Task) -> None:
@@ -99,5 +105,7 @@ def write_rows(path: Path, rows: dict[str, Events], task: Task) -> None:
     with events.new_file(path) as file:
         file.attrs.update({"kind": "rows", "mass": task.mass, "features": list(task.features), "seed": task.seed})
         for group, table in rows.items():
-            columns = {task.mass: table.mass, **split(table.features, task.features)}
+            columns: dict[str, Any] = {task.mass: table.mass, **split(table.features, task.features)}
+            if table.rows is not None:
+                columns[ROW] = table.rows.astype(np.uint32)
             events.write(file.create_group(group), columns, task.units)

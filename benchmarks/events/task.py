@@ -105,17 +105,17 @@ class Task:
             BadInput: the task has no such group (no truth, or no simulation).
         """
         labels = ["label"] if group in ("reference", "test") else []
-        return self.table(events.read(self.path, [*self.columns, *labels], group))
+        return self.table(events.read(self.path, [*self.columns, *labels], group), events.rows_of(self.path, group))
 
     @property
     def columns(self) -> list[str]:
         """The columns of an event: the mass, then the features."""
         return [self.mass, *self.features]
 
-    def table(self, columns: Columns) -> Events:
+    def table(self, columns: Columns, rows: NDArray[np.uint32] | None = None) -> Events:
         """Columns that were read, of this task or of a file made for it, as events; `label` too if it is there."""
         label = columns["label"].astype(np.int8) if "label" in columns else None
-        return Events(columns[self.mass], joined(columns, list(self.features)), label)
+        return Events(columns[self.mass], joined(columns, list(self.features)), label, rows)
 
     def inside(self, table: Events) -> NDArray[np.bool_]:
         """Which events lie in the signal region; all if there is none."""

@@ -156,11 +156,24 @@ def test_a_ratio_that_has_learnt_next_to_nothing_is_exported(search: Search, own
 
 
 def test_without_a_template_there_is_none(search: Search) -> None:
-    fit = search.fit("cwola")
-    assert repr(fit) == "Fit('cwola' in 3300-3700: score.onnx)"
+    fit = search.fit("anode", training={"steps": 20})
+    assert repr(fit) == "Fit('anode' in 3300-3700: score.onnx)"
     for ask in (lambda: fit.template(10), lambda: search.excess(fit)):
-        with pytest.raises(BadInput, match="'cwola' makes no template of the background; fit one of cathode, "):
+        with pytest.raises(BadInput, match="'anode' makes no template of the background; fit one of cathode, "):
             ask()
+
+
+def test_the_template_of_cwola_is_events_of_the_sidebands(search: Search, own: Table) -> None:
+    fit = search.fit("cwola")
+    template = fit.template(100)
+    assert list(template) == [*search.columns, "weight", "source_row"]
+    assert events.in_window(template["mass"], search.window).all()
+    mass = own["mass"][template["source_row"]]
+    assert ((mass > 3100) & (mass < 3900) & ~events.in_window(mass, search.window)).all()
+    assert np.array_equal(template["width"], own["width"][template["source_row"]].astype(np.float32))
+    assert len(fit.score(template)) == 100
+    (found,) = search.excess(fit, [0.1])
+    assert found.systematic is not None
 
 
 @pytest.mark.parametrize(

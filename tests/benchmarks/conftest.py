@@ -139,7 +139,7 @@ Run = tuple[suites.Suite, Path]
 
 @pytest.fixture(scope="session")
 def labelled_run(small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One window, one injection, one draw; CATHODE, CWoLa and the idealised detector."""
+    """One window, one injection, one draw; CATHODE, ANODE and the idealised detector."""
     folder = tmp_path_factory.mktemp("labelled")
     content = {
         "about": "made-up numbers",
@@ -148,20 +148,20 @@ def labelled_run(small_task: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "windows": [[3.3, 3.7]],
         "injections": [600],
         "seeds": [1],
-        "methods": {"cathode": {}, "cwola": {}, "iad": {}},
+        "methods": {"cathode": {}, "anode": {}, "iad": {}},
     }
-    (folder / "toy.yaml").write_text(yaml.safe_dump(content))
+    (folder / "toy.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     suite = suites.load(folder / "toy.yaml")
     place = folder / "runs" / "3.3-3.7" / "n600" / "s1"
     place.mkdir(parents=True)
     shutil.copy(small_task, place / "task.h5")
-    finish(suite, folder / "runs", {"cathode": 6.0, "cwola": 2.0, "iad": 8.0})
+    finish(suite, folder / "runs", {"cathode": 6.0, "anode": 2.0, "iad": 8.0})
     return suite, folder / "runs"
 
 
 @pytest.fixture(scope="session")
 def unlabelled_run(toy_events: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Events of one's own: a signal region and a validation window; CATHODE and CWoLa."""
+    """Events of one's own: a signal region and a validation window; CATHODE and ANODE."""
     folder = tmp_path_factory.mktemp("unlabelled")
     toy_events(folder / "own.h5", 12_000)
     content = {
@@ -172,12 +172,12 @@ def unlabelled_run(toy_events: Callable[..., Path], tmp_path_factory: pytest.Tem
         "validation_windows": [[2700, 3100]],
         "seeds": [1],
         "excess": {"folds": 2},
-        "methods": {"cathode": {}, "cwola": {}},
+        "methods": {"cathode": {}, "anode": {}},
     }
-    (folder / "own.yaml").write_text(yaml.safe_dump(content))
+    (folder / "own.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     suite = suites.load(folder / "own.yaml")
     for window in suite.windows():
         path = folder / "runs" / window / "observed" / "s1" / "task.h5"
         draw.make(suite.dataset(), suite.recipe(window, "observed", "s1"), path)
-    finish(suite, folder / "runs", {"cathode": 1.5, "cwola": 0.5})
+    finish(suite, folder / "runs", {"cathode": 1.5, "anode": 0.5})
     return suite, folder / "runs"

@@ -123,14 +123,14 @@ def test_cells_stand_beneath_their_task_and_tasks_beneath_the_suite(recorded: An
     runs = by_name(recorded)
     parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()}
     names = {run.info.run_id: name for name, run in runs.items()}
-    cells = [f"{method} 3.3-3.7 n600 s1" for method in ("cathode", "cwola", "iad", "sideband")]
+    cells = [f"{method} 3.3-3.7 n600 s1" for method in ("cathode", "anode", "iad", "sideband")]
     above = {name: names.get(parent) for name, parent in parents.items()}
     assert above == {"toy": None, "3.3-3.7 n600 s1": "toy", **dict.fromkeys(cells, "3.3-3.7 n600 s1")}
     kinds = {name.partition(" ")[0]: run.data.tags["kind"] for name, run in runs.items()}
     assert kinds == {
         "toy": "suite",
         "3.3-3.7": "task",
-        **dict.fromkeys(("cathode", "cwola", "iad"), "method"),
+        **dict.fromkeys(("cathode", "anode", "iad"), "method"),
         "sideband": "shared",
     }
     assert all(run.info.status == "FINISHED" and run.info.end_time for run in runs.values())
@@ -150,7 +150,7 @@ def test_an_experiment_says_what_it_is_and_has_a_view_of_its_methods(recorded: A
     assert {"sic_at_1e-3", "closure_auc", "template_events_per_second", "fit_cpu_seconds"} <= columns
     experiment = recorded.get_experiment_by_name("toy").experiment_id
     chosen = recorded.search_runs([experiment], state["searchFilter"], order_by=[f"{state['orderByKey']} DESC"])
-    assert [run.data.tags["method"] for run in chosen] == ["iad", "cathode", "cwola"]
+    assert [run.data.tags["method"] for run in chosen] == ["iad", "cathode", "anode"]
 
 
 def test_params_are_few_and_numbers_say_what_they_are(recorded: Any) -> None:
@@ -181,10 +181,10 @@ def test_numbers_of_an_excess_say_what_they_are(
 def test_each_sample_has_a_number_of_its_own(labelled_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of decays of showers: results.csv tells them apart by a further column."""
     suite, folder = labelled_run
-    cell = {"window": "3.3-3.7", "injection": "n600", "seed": "s1", "method": "cwola", "metric": "shower_auc"}
+    cell = {"window": "3.3-3.7", "injection": "n600", "seed": "s1", "method": "anode", "metric": "shower_auc"}
     rows = [{**cell, "sample": f"5 GeV, {depth} m", "value": depth} for depth in (0.5, 1.0)]
     monkeypatch.setattr(ledger, "numbers_of_cells", lambda *given: rows)
-    found = ledger._values(folder, suite)[Cell("3.3-3.7", "n600", "s1", "cwola")]
+    found = ledger._values(folder, suite)[Cell("3.3-3.7", "n600", "s1", "anode")]
     assert {name: found[name] for name in found if name.startswith("shower")} == {
         "shower_auc/5 GeV, 0.5 m": 0.5,
         "shower_auc/5 GeV, 1.0 m": 1.0,
@@ -280,14 +280,14 @@ def test_the_best_is_a_method_that_one_may_choose(labelled: Run, changed: Any) -
     aliased = {each.name for each in changed.search_registered_models() if "best-toy" in each.aliases}
     assert aliased == {"cathode-template", "cathode-score"}
     suite, folder = labelled
-    found = {cell: {"sic_1e-3": 6.0 if cell.method == "cwola" else 5.0} for cell in suite.cells()}
-    assert ledger.best(suite, found) == Cell("3.3-3.7", "n600", "s1", "cwola")
-    record = json.loads((folder / PLACE / "cwola" / "evaluation.json").read_text())
+    found = {cell: {"sic_1e-3": 6.0 if cell.method == "anode" else 5.0} for cell in suite.cells()}
+    assert ledger.best(suite, found) == Cell("3.3-3.7", "n600", "s1", "anode")
+    record = json.loads((folder / PLACE / "anode" / "evaluation.json").read_text())
     record["sic"]["sic"] = 7.0
-    (folder / PLACE / "cwola" / "evaluation.json").write_text(json.dumps(record))
+    (folder / PLACE / "anode" / "evaluation.json").write_text(json.dumps(record))
     ledger.record(folder, folder.parent)
     aliased = {each.name for each in changed.search_registered_models() if "best-toy" in each.aliases}
-    assert aliased == {"cwola-score"}
+    assert aliased == {"anode-score"}
 
 
 def test_without_labels_or_where_cells_are_missing_nothing_is_the_best(labelled: Run, unlabelled_run: Run) -> None:
@@ -298,7 +298,7 @@ def test_without_labels_or_where_cells_are_missing_nothing_is_the_best(labelled:
 
 @pytest.mark.parametrize("damaged", ["score.onnx", "check.npz"])
 def test_a_damaged_model_is_told_in_one_line(damaged: str, labelled: Run, command: Callable[..., Any]) -> None:
-    path = labelled[1] / PLACE / "cwola" / damaged
+    path = labelled[1] / PLACE / "anode" / damaged
     path.write_bytes(path.read_bytes()[:-40])
     line = command("benchmarks", "record", labelled[1], "--runs", labelled[1].parent).refused()
     assert str(path) in line

@@ -16,13 +16,13 @@ from tests.benchmarks.plain import written
 
 
 def pieces(whole: Path, to: Path) -> tuple[Path, Path]:
-    """A run taken apart: one piece without CWoLa's cell, the other with nothing else finished."""
+    """A run taken apart: one piece without ANODE's cell, the other with nothing else finished."""
     one, other = to / "one", to / "other"
     for piece in (one, other):
         shutil.copytree(whole, piece)
     for method in ("cathode", "iad", "sideband"):
         shutil.rmtree(other / "3.3-3.7" / "n600" / "s1" / method)
-    shutil.rmtree(one / "3.3-3.7" / "n600" / "s1" / "cwola")
+    shutil.rmtree(one / "3.3-3.7" / "n600" / "s1" / "anode")
     (other / "3.3-3.7" / "control.json").unlink()
     return one, other
 
@@ -30,13 +30,13 @@ def pieces(whole: Path, to: Path) -> tuple[Path, Path]:
 def test_pieces_make_the_whole(labelled_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite, whole = labelled_run
     one, other = pieces(whole, tmp_path)
-    assert [cell.method for cell in gather(suite, one).missing] == ["cwola"]
+    assert [cell.method for cell in gather(suite, one).missing] == ["anode"]
     assert merge.merge([other, one], tmp_path / "new") == suite
     assert capsys.readouterr().out == f"{other}: 1 cells taken over\n{one}: 3 cells taken over\n"
     found, expected = gather(suite, tmp_path / "new"), gather(suite, whole)
     assert not found.missing
     assert found.numbers.equals(expected.numbers)
-    for path in ("task.h5", "cwola/evaluation.json", "cathode/template.h5"):
+    for path in ("task.h5", "anode/evaluation.json", "cathode/template.h5"):
         place = Path("3.3-3.7") / "n600" / "s1" / path
         times = [(folder / place).stat().st_mtime_ns for folder in (whole, tmp_path / "new")]
         assert times[0] == times[1]
@@ -61,7 +61,7 @@ def test_unlike_is_not_merged(labelled_run: Run, tmp_path: Path) -> None:
 
 
 def test_a_piece_has_some_of_the_seeds_and_methods(tmp_path: Path) -> None:
-    methods: dict[str, Any] = {"cathode": {}, "sigma": {}, "refined": {"of": "sigma"}, "cwola": {}}
+    methods: dict[str, Any] = {"cathode": {}, "sigma": {}, "refined": {"of": "sigma"}, "anode": {}}
     suite = suites.load(written(tmp_path / "mine.yaml", methods=methods))
     piece = Piece([2], ["refined"])
     words = run._command(suite, tmp_path, None, 2, piece, tmp_path, None)[-2:]

@@ -102,7 +102,7 @@ def test_tables_hold_the_numbers(labelled_run: Run) -> None:
     assert table.head[2:5] == ["SIC at 10⁻³", "max SIC", "ratio to idealised"]
     assert [row[1:5] for row in table.rows] == [
         ["CATHODE", "6.00", "12.0", "0.750"],
-        ["CWoLa", "2.00", "4.00", "0.250"],
+        ["ANODE", "2.00", "4.00", "0.250"],
         ["Idealised detector", "8.00", "16.0", "1.00"],
     ]
     closed = tables.closure(results, "3.3-3.7")
@@ -121,7 +121,7 @@ def test_tables_hold_the_numbers(labelled_run: Run) -> None:
     (torch,) = speed.torch_table(results).rows
     assert torch == ["CATHODE", "template", "400,000 (1000, 2)", "200,000 (1000, 2)", "no compiler", "0.3"]
     fits = {row[0]: row[1] for row in cost.table(results).rows}
-    assert fits == {"Sideband flow": "20.0", "CATHODE": "10.0", "CWoLa": "10.0", "Idealised detector": "10.0"}
+    assert fits == {"Sideband flow": "20.0", "CATHODE": "10.0", "ANODE": "10.0", "Idealised detector": "10.0"}
     (drawn,) = tables.drawn(results).rows
     assert float(drawn[-1]) == pytest.approx(int(drawn[5]) / int(drawn[6]) ** 0.5, abs=0.01)
 
@@ -166,19 +166,19 @@ def test_missing_cells_are_listed(labelled_run: Run, tmp_path: Path, command: Ca
     folder = tmp_path / "runs"
     shutil.copytree(labelled_run[1], folder)
     place = folder / "3.3-3.7" / "n600" / "s1"
-    for unfinished in ("cwola/evaluation.json", "cathode/template.h5", "cathode/timing_template.json"):
+    for unfinished in ("anode/evaluation.json", "cathode/template.h5", "cathode/timing_template.json"):
         (place / unfinished).unlink()
     done = command("benchmarks", "report", folder)
     assert (done.status, done.out) == (0, f"{folder}/report/index.html\n")
     text = (folder / "report" / "index.html").read_text()
     assert "Missing" in Page(text).headings
-    assert "No cell is finished of CWoLa. Logs of what was begun lie in logs/." in text
-    assert "3.3-3.7/n600/s1/cwola" not in text
-    (row,) = [row for row in tables.sic(gather(labelled_run[0], folder), "3.3-3.7").rows if row[1] == "CWoLa"]
+    assert "No cell is finished of ANODE. Logs of what was begun lie in logs/." in text
+    assert "3.3-3.7/n600/s1/anode" not in text
+    (row,) = [row for row in tables.sic(gather(labelled_run[0], folder), "3.3-3.7").rows if row[1] == "ANODE"]
     assert row[2:5] == ["n/a", "n/a", "n/a"]
     verdict = text[: text.index("Missing")]
     assert "CATHODE" in verdict
-    assert "<td>CWoLa</td>" not in verdict
+    assert "<td>ANODE</td>" not in verdict
 
 
 def test_cells_are_missing_one_by_one_where_others_of_their_method_are_finished(

@@ -52,7 +52,7 @@ def test_unlabelled_numbers(unlabelled_run: Run) -> None:
     assert found.curves.empty
     assert found.metric("sic_1e-3").empty
     values = found.metric("excess_0.01")
-    assert list(values["value"]) == [1.5, 1.5]  # CATHODE in two windows; CWoLa makes no template
+    assert list(values["value"]) == [1.5, 1.5]  # CATHODE in two windows; ANODE makes no template
     assert list(values["note"]) == ["observed 12, expected 10.0 ± 2.0"] * 2
     assert list(found.metric("closure_floor")["window"]) == ["2700-3100"]
 
@@ -61,13 +61,13 @@ def test_unfinished_cells_are_missing_and_not_zero(labelled_run: Run, tmp_path: 
     suite, folder = labelled_run
     shutil.copytree(folder, tmp_path / "runs")
     place = tmp_path / "runs" / "3.3-3.7" / "n600" / "s1"
-    (place / "cwola" / "evaluation.json").unlink()
+    (place / "anode" / "evaluation.json").unlink()
     shutil.rmtree(place / "iad")
     (place / "cathode" / "timing_template.json").unlink()
     found = results.gather(suite, tmp_path / "runs")
-    assert [cell.method for cell in found.missing] == ["cwola", "iad"]
-    assert np.isnan(found.values("sic_1e-3", "cwola", "n600", "3.3-3.7")["s1"])
-    assert set(found.metric("fit_seconds")["method"]) == {"cathode", "cwola", "sideband"}
+    assert [cell.method for cell in found.missing] == ["anode", "iad"]
+    assert np.isnan(found.values("sic_1e-3", "anode", "n600", "3.3-3.7")["s1"])
+    assert set(found.metric("fit_seconds")["method"]) == {"cathode", "anode", "sideband"}
     assert set(found.timings["role"]) == {"score"}
 
 

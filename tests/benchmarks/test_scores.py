@@ -31,7 +31,7 @@ SUITE: dict[str, Any] = {
     "mass_range": [200, 900],
     "windows": [[420, 480], [600, 650]],
     "seeds": [1],
-    "methods": {"cathode": {}, "cwola": {}},
+    "methods": {"cathode": {}, "anode": {}},
     "excess": {"folds": 2},
 }
 
@@ -105,8 +105,8 @@ def test_scores_come_home(tmp_path: Path, ran: Path, columns: pd.DataFrame, suff
 @pytest.mark.parametrize(
     ("method", "place", "name", "wanted", "message"),
     [
-        ("anode", None, "o.root", (), "method 'anode': not in suite toy; there are: cathode, cwola"),
-        ("cwola", None, "o.root", (), "method 'cwola': has no template, so nothing is cross-fitted"),
+        ("transit", None, "o.root", (), "method 'transit': not in suite toy; there are: anode, cathode"),
+        ("anode", None, "o.root", (), "method 'anode': has no template, so nothing is cross-fitted"),
         ("cathode", None, "o.root", (), r"scores.h5: not made yet; `python -m benchmarks run` makes it"),
         ("cathode", "1-2", "o.root", (), "window '1-2': not in suite toy; there are: 420-480, 600-650"),
         ("cathode", "600-650", "o.npz", (), r"o.npz: ends in none of .parquet, .root"),

@@ -148,7 +148,7 @@ def with_sculpting(run: tuple[Suite, Path], folder: Path, changes: dict[str, Any
 
 
 def test_the_section_has_a_table_and_two_figures(labelled_run: tuple[Suite, Path], tmp_path: Path) -> None:
-    records = {"cathode": shaped(5.0), "iad": shaped(1.25, few=True), "cwola": None}
+    records = {"cathode": shaped(5.0), "iad": shaped(1.25, few=True), "anode": None}
     results = gather(*with_sculpting(labelled_run, tmp_path / "runs", records))
     found = section.section(results)
     assert found is not None
@@ -171,7 +171,7 @@ def test_the_section_has_a_table_and_two_figures(labelled_run: tuple[Suite, Path
 
 
 def test_there_is_no_section_without_records(labelled_run: tuple[Suite, Path], tmp_path: Path) -> None:
-    none = dict.fromkeys(("cathode", "cwola", "iad"))
+    none = dict.fromkeys(("cathode", "anode", "iad"))
     assert section.section(gather(*with_sculpting(labelled_run, tmp_path / "runs", none))) is None
 
 

@@ -157,9 +157,9 @@ def test_methods_stand_on_others_above_them(tmp_path: Path) -> None:
         (["cathode", 1], "must name other methods"),
         (["sigma"], "'sigma' is no method above it"),
         (["mixed"], "'mixed' is no method above it"),
-        (["cwola"], "'cwola' makes no template"),
+        (["anode"], "'anode' makes no template"),
     ):
-        methods = {"cathode": {}, "cwola": {}, "mixed": {"of": of}}
+        methods = {"cathode": {}, "anode": {}, "mixed": {"of": of}}
         with pytest.raises(BadInput, match=line):
             suites.load(written(tmp_path / "mine.yaml", methods=methods))
     with pytest.raises(BadInput, match="'anode' has no classifier of data against a template"):

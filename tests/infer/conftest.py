@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
+from sideband.infer.columns import ROW
+
 WINDOW = (3.3, 3.7)
 MASSES, EVENTS = 700, 7000  # more than one chunk of events
 
@@ -25,6 +27,16 @@ def toy_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file[f"{group}/m"] = random.uniform(2.3, 5.0, EVENTS).astype(np.float32)
             file[f"{group}/x"] = random.uniform(-0.5, 1.5, EVENTS).astype(np.float32)
             file[f"{group}/y"] = random.uniform(0.0, 1.0, EVENTS).astype(np.float32)
+    return path
+
+
+@pytest.fixture
+def task_of_files(toy_task: Path, tmp_path: Path) -> Path:
+    """The task, with the row of each event of its data in a file that holds them backwards, after 100 others."""
+    path = tmp_path / "of_files.h5"
+    path.write_bytes(toy_task.read_bytes())
+    with h5py.File(path, "a") as file:
+        file[f"data/{ROW}"] = np.arange(100, 100 + EVENTS, dtype=np.uint32)[::-1]
     return path
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sideband.infer import events, template
+from sideband.infer.columns import SOURCE_ROW
 from sideband.infer.errors import BadInput
 from sideband.infer.gather import gather
 from sideband.infer.model import Model
@@ -52,6 +53,15 @@ def test_any_split_is_bitwise_the_one_piece(
         assert events.attributes(one) == events.attributes(other)
         assert {name: one[name].attrs["unit"] for name in one} == {name: other[name].attrs["unit"] for name in other}
     assert gathered.stat().st_size < whole.stat().st_size / 10
+
+
+def test_parts_keep_the_rows_of_their_sources(task_of_files: Path, tmp_path: Path) -> None:
+    model = Model(graphs.morphing(tmp_path / "template.onnx"))
+    template.generate(model, task_of_files, tmp_path / "whole.h5", TOTAL)
+    gather(make(model, task_of_files, tmp_path, SPLITS[1]), tmp_path / "gathered.h5")
+    ours, theirs = (events.rows_of(tmp_path / f"{name}.h5", "/", SOURCE_ROW) for name in ("gathered", "whole"))
+    assert ours is not None
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_part_says_which_events_it_holds(toy: Model, toy_task: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from sideband.infer import draws, events, template
+from sideband.infer.columns import ROW, SOURCE_ROW
 from sideband.infer.errors import BadInput, GateFailed
 from sideband.infer.model import Model
 from tests.infer import graphs
@@ -50,6 +52,39 @@ def test_the_first_events_do_not_depend_on_count_threads_or_batch(
         if batch_blocks == 1:
             np.testing.assert_array_equal(many[name][:1300], values)
         assert len(many[name]) == 12_345
+
+
+@pytest.mark.parametrize("graph", [graphs.morphing, graphs.weighted])
+def test_events_name_the_rows_that_they_began_as(
+    graph: Callable[[Path], Path], toy_task: Path, task_of_files: Path, tmp_path: Path
+) -> None:
+    model, paths = Model(graph(tmp_path / "template.onnx")), (tmp_path / "with.h5", tmp_path / "without.h5")
+    for path, task in zip(paths, (task_of_files, toy_task), strict=True):
+        template.generate(model, task, path, 7500, seed=2, threads=3)
+    found, same = (events.read(path, ["m", "x", "y"]) for path in paths)
+    for name in found:
+        np.testing.assert_array_equal(found[name], same[name])
+    with h5py.File(paths[1]) as file:
+        assert SOURCE_ROW not in file
+    rows = events.whole(paths[0], [SOURCE_ROW])[SOURCE_ROW].astype(int)
+    data = {name: values[::-1][rows - 100] for name, values in events.read(toy_task, ["m", "x", "y"], "data").items()}
+    shift = graphs.SLOPE * (found["m"] - data["m"])[:, None] if graph is graphs.morphing else np.zeros((7500, 2))
+    np.testing.assert_allclose(
+        np.column_stack([data["x"], data["y"]]) + shift, np.column_stack([found["x"], found["y"]]), atol=1e-5
+    )
+
+
+def test_rows_that_are_no_rows_are_refused(task_of_files: Path, tmp_path: Path) -> None:
+    model = Model(graphs.morphing(tmp_path / "template.onnx"))
+    for values, words in (
+        (np.zeros(3, np.uint32), "one number an event"),
+        (np.zeros(7000), "one whole number an event"),
+    ):
+        with h5py.File(task_of_files, "a") as file:
+            del file[f"data/{ROW}"]
+            file[f"data/{ROW}"] = values
+        with pytest.raises(BadInput, match=words):
+            template.generate(model, task_of_files, tmp_path / "out.h5")
 
 
 def test_other_seeds_give_other_events(model: Model, toy_task: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.line.conftest import Ran
 from tests.train.fits import same
 
 PLACE = Path("3300-3700/n100/s1")
+FILES = ("template_torch", "template", "scores")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def unbroken(killed: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
             continue
         export_cell(out / "model.pt", folder / "task.h5", out, killed.folder / "graphs")
         score([Model(out / "score.onnx")], folder / "task.h5", out / "scores.h5", "test", threads=2)
-    generate(Model(folder / "cathode" / "template.onnx"), folder / "task.h5", folder / "cathode" / "template.h5")
+        generate(Model(out / "template.onnx"), folder / "task.h5", out / "template.h5")
     return folder
 
 
@@ -46,7 +47,7 @@ def test_it_was_taken_up_again_and_finished(killed: Ran) -> None:
     assert (killed.folder / "report" / "index.html").exists()
     assert not list(killed.folder.rglob("*.tmp"))
     assert not list(killed.folder.rglob("*.part"))
-    assert [path.suffix for path in (killed.folder / "graphs").iterdir()] == [".onnx"]
+    assert {path.suffix for path in (killed.folder / "graphs").iterdir()} == {".onnx"}
     assert not [path for path in (killed.folder / "checkpoints").rglob("*") if path.is_file()]
 
 
@@ -62,7 +63,7 @@ def test_with_labels_everything_is_there(killed: Ran) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["task.h5", "cathode/template_torch.h5", "cathode/template.h5", "cathode/scores.h5", "cwola/scores.h5"],
+    ["task.h5", *(f"{method}/{name}.h5" for method in ("cathode", "cwola") for name in FILES), "cwola/source.h5"],
 )
 def test_events_are_bitwise_the_same(name: str, killed: Ran, unbroken: Path) -> None:
     def columns(path: Path) -> dict[str, tuple[str, bytes]]:
@@ -109,10 +110,9 @@ def test_check_vectors_are_the_same(killed: Ran, unbroken: Path) -> None:
 @pytest.mark.parametrize("name", ["cathode", "cwola"])
 def test_evaluations_are_the_same(name: str, killed: Ran, unbroken: Path) -> None:
     folder = unbroken / name
-    template = folder / "template.h5" if name == "cathode" else None
-    expected: dict[str, Any] = evaluate(
-        unbroken / "task.h5", folder / "scores.h5", template, closure_events=killed.suite["closure_events"]
-    )
+    files = folder / "scores.h5", folder / "template.h5"
+    number = killed.suite["closure_events"]
+    expected: dict[str, Any] = evaluate(unbroken / "task.h5", *files, closure_events=number)
     found = events.read_json(killed.folder / PLACE / name / "evaluation.json")
     for key in ("sic", "closure", "excess", "clamped_fraction"):
         np.testing.assert_equal(found[key], expected[key])

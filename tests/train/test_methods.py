@@ -14,7 +14,7 @@ from sideband.benchmarks.problems.search import draw
 from sideband.infer import events
 from sideband.infer.errors import BadInput
 from sideband.infer.meaning import Meaning
-from sideband.train import methods, ports, saved
+from sideband.train import methods, ports, saved, template
 from sideband.train.cell import fit_cell
 from sideband.train.classifiers.trees import TreeEnsemble
 from sideband.train.fit import Training
@@ -135,14 +135,19 @@ def test_a_method_that_stands_on_another_asks_for_it(small_task: Path, tmp_path:
         fit_cell("cathode", small_task, tmp_path, {}, {}, {})
 
 
-def test_cwola_takes_the_strips_beside_the_window(small_task: Path) -> None:
+def test_cwola_takes_the_strips_beside_the_window(fit_of: FitOf, small_task: Path, tmp_path: Path) -> None:
     the_task = task.read(small_task)
-    contrast = cwola.fit(the_task, cwola.Settings(strip=0.5), {}, None).contrast
-    mass = the_task.events("data").mass
-    lower, upper = ((mass > 3.1) & (mass <= 3.3)).sum(), ((mass >= 3.7) & (mass < 3.9)).sum()
-    assert lower != upper
-    assert len(contrast.negative) == lower + upper
-    assert contrast.weight[:lower].sum() == pytest.approx(contrast.weight[lower:].sum())
+    made = template.read(fit_of("cwola", small_task, tmp_path).with_name("template_torch.h5"), the_task)
+    data = the_task.events("data")
+    lower, upper = (data.mass > 3.1) & (data.mass <= 3.3), (data.mass >= 3.7) & (data.mass < 3.9)
+    np.testing.assert_array_equal(made.events.features, data.features[lower | upper])
+    weight = [made.weight[side[lower | upper]] for side in (lower, upper)]
+    assert weight[0].sum() == pytest.approx(weight[1].sum()) == pytest.approx(len(made) / 2)
+    assert len(weight[0]) != len(weight[1])
+    assert all(len(np.unique(each)) == 1 for each in weight)
+    window = data.mass[the_task.inside(data)]
+    assert len(made) > len(window)
+    np.testing.assert_array_equal(made.events.mass, np.resize(window, len(made)))
     with pytest.raises(BadInput, match=r"methods\.cwola\.strip"):
         cwola.fit(the_task, cwola.Settings(strip=1e-6), {}, None)
 

@@ -1,7 +1,9 @@
 """Templates that reweight, pair or encode: what they must do exactly."""
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -9,11 +11,12 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from sideband.benchmarks.events import tables
 from sideband.benchmarks.events import task as tasks
 from sideband.infer.draws import generator
 from sideband.infer.errors import GateFailed
-from sideband.train import ports, saved, template
-from sideband.train.methods.search import lacathode, radot, salad
+from sideband.train import methods, ports, saved, template
+from sideband.train.methods.search import lacathode, mixed, radot, salad
 from sideband.train.nets.flow import ConditionalDensity, DensitySampler, FlowSettings
 from tests.train.conftest import FitOf, NewRun
 
@@ -58,6 +61,8 @@ def test_radot_takes_each_event_of_a_strip_equally_often(
         assert {len(file[group]["m_jj"]) for group in ("low", "high")} == {len(file["low/m_j1"])}
         assert file["low/m_jj"][:].max() <= np.float32(3.3) < np.float32(3.7) <= file["high/m_jj"][:].min()
         assert np.isin(file["low/m_j1"][:], lower.features[:, 0]).all()
+        traced = data.features[np.argsort(data.rows)[np.searchsorted(np.sort(data.rows), file["low/event_row"][:])]]
+        np.testing.assert_array_equal(file["low/m_j1"][:], traced[:, 0])
 
 
 def test_salad_s_weights_are_the_ratio_of_densities(small_task: Path, new_run: NewRun, tmp_path: Path) -> None:
@@ -121,6 +126,39 @@ def test_a_weighted_template_is_written_with_its_weights(small_task: Path, tmp_p
         assert (file["weight"][:] == 2).all()
         noise = generator(the_task.seed, "noise", 0).standard_normal((1000, 5), dtype=np.float32)
         np.testing.assert_array_equal(file["m_j1"][:1000], noise[:, 0])
+
+
+def test_events_are_traced_to_the_files_of_the_data_set(
+    fit_of: FitOf, small_task: Path, dijets: tables.Dataset, tmp_path: Path
+) -> None:
+    the_task = tasks.read(small_task)
+    cwola = fit_of("cwola", small_task, tmp_path).parent
+    made = template.read(cwola / methods.TEMPLATE, the_task).events
+    known = dijets.data[np.argsort(dijets.data.rows)]
+    places = np.searchsorted(known.rows, made.rows)
+    np.testing.assert_array_equal(known.rows[places], made.rows)
+    np.testing.assert_array_equal(known.features[places], made.features)
+    assert {*made.rows} == {*template.read_rows(cwola / methods.ROWS, the_task)["strips"].rows}
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_mixture_knows_the_sources_of_its_events_if_all_its_parts_do(
+    traced: bool, small_task: Path, tmp_path: Path
+) -> None:
+    the_task = tasks.read(small_task)
+    data, needs = the_task.events("data"), {}
+    for name, part in (("one", data[:500]), ("other", data[500:1000])):
+        (tmp_path / name).mkdir()
+        part = part if traced or name == "one" else replace(part, rows=None)
+        template.write(tmp_path / name / methods.TEMPLATE, template.Template(part), the_task)
+        needs[name] = SimpleNamespace(folder=tmp_path / name)
+    mixture = mixed.fit(the_task, mixed.Settings(of=("one", "other")), needs, None).rows["mixed"]
+    template.write_rows(tmp_path / methods.ROWS, {"mixed": mixture}, the_task)
+    rows = template.read_rows(tmp_path / methods.ROWS, the_task)["mixed"].rows
+    assert (rows is not None) == traced
+    if traced:
+        places = np.argsort(data.rows)[np.searchsorted(data.rows, rows, sorter=np.argsort(data.rows))]
+        np.testing.assert_array_equal(data.features[places], mixture.features)
 
 
 def test_classifiers_of_an_encoded_fit_are_as_wide_as_the_latent(

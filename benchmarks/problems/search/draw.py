@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,19 +83,24 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
 
     with events.new_file(out) as file:
         file.attrs.update(_attributes(dataset, recipe) | _counts(data, inside, recipe))
-        dataset.write(file.create_group("data"), data)
-        if data.rows is not None:
-            file["data"].create_dataset(ROW, data=data.rows.astype(np.uint32))
+        _write(file.create_group("data"), dataset, data)
         file.create_dataset("target", data=target_mass).attrs["unit"] = dataset.units[dataset.mass]
         if dataset.simulation is not None:
             kept = events.in_window(dataset.simulation.mass, recipe.mass_range)
-            dataset.write(file.create_group("simulation"), dataset.simulation[kept])
+            _write(file.create_group("simulation"), dataset, dataset.simulation[kept])
         if data.label is not None:
             file.create_group("truth").create_dataset("label", data=data.label)
             for name, cut in (("reference", recipe.window), ("test", recipe.mass_range)):
                 table = pools[name][events.in_window(pools[name].mass, cut)]
                 dataset.write(file.create_group(name), table)
                 file[name].create_dataset("label", data=table.label)
+
+
+def _write(group: h5py.Group, dataset: Dataset, table: Events) -> None:
+    """Write events, and where each of them stands in the files of the data set, if that has any."""
+    dataset.write(group, table)
+    if table.rows is not None:
+        group.create_dataset(ROW, data=table.rows.astype(np.uint32))
 
 
 def _attributes(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:

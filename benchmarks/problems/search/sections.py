@@ -116,12 +116,14 @@ def protocol(results: Results) -> dict[str, str]:
     validated = ", ".join(suites.validation(suite))
     beside = f" validation windows {validated} {unit}, without the first signal region;" if validated else ""
     narrowed = " CWoLa narrows them to strips beside the window." if "cwola" in suite["methods"] else ""
+    strips = " CWoLa's is each event of its strips, once." if "cwola" in suite["methods"] else ""
     return {
         "events": "; ".join(events) + ".",
         "masses": f"Mass range {low:g}–{high:g} {unit}; signal region {windows} {unit};{beside} sidebands: the rest."
         + narrowed,
         "signal": signal,
-        "templates": f"{suite['oversampling']} times the signal-region data, at their masses; one draw for all.",
+        "templates": f"{suite['oversampling']} times the signal-region data, at their masses; one draw for all."
+        + strips,
         "classifier": _classifier(suite["classifier"]),
         **studies.protocol(results),
     }
@@ -150,7 +152,7 @@ def _sic_text() -> str:
         "than 25 of them pass. Ratios are paired: both methods saw the same draw. The band is the spread over draws; "
         "the spread in a Poisson bootstrap of the test events stands beside each run in results.csv. The idealised "
         "detector has true background for a template, the supervised classifier true labels; CWoLa takes the sidebands "
-        "as they are."
+        "as they are for a template."
     )
 
 

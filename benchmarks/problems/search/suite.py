@@ -12,7 +12,7 @@ from sideband.benchmarks.events.own import dijets
 from sideband.benchmarks.events.task import Range, seed_name, window_name
 from sideband.benchmarks.problems.search.draw import BACKGROUND_SPLIT, Recipe
 from sideband.infer import events
-from sideband.infer.columns import ROW
+from sideband.infer.columns import ROW, SOURCE_ROW
 from sideband.infer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ T = TypeVar("T")
 NEEDED = ("mass_range", "windows")
 VALIDATION = ("validation_windows", "validation_seeds")
 KEYS = (*NEEDED, *VALIDATION, "tasks", "injections", "background_seeds", "excess", "data_events", "studies")
-RESERVED = (*layout.APART, ROW)  # columns of the layout that are neither mass nor features
+RESERVED = (*layout.APART, ROW, SOURCE_ROW)  # columns of the layout that are neither mass nor features
 
 
 def windows(suite: "Suite") -> dict[str, Range | None]:

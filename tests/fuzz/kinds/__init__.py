@@ -24,7 +24,7 @@ HEAVY = (
             "cell",
             "classifiers.step",
             "methods.search.cathode",
-            "methods.search.cwola",
+            "methods.search.iad",
             "methods.shared.sideband",
         )
     ),

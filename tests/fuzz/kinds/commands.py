@@ -74,19 +74,19 @@ benchmarks showers --out events.h5/x --events 20 | --seed 1
 benchmarks generate --out events.h5/x --events 1 signal | --seed 1
 | --seed BAD --cores BAD --mass BAD --width BAD --pt-min BAD --constituents BAD --events BAD --prongs BAD | events.h5
 
-train fit --log later --suite labelled.yaml cwola | --task task.h5 --out out
+train fit --log later --suite labelled.yaml iad | --task task.h5 --out out
 | --threads WHOLE --checkpoint-seconds NUMBER --device TEXT --needs NEED --suite PATH --task PATH
 | task.h5 labelled.yaml events.h5
 
 train check labelled.yaml | | | labelled.yaml events.h5
 
-export cell cwola/model.pt | --task task.h5 --out out | --task PATH | task.h5 cwola/model.pt
+export cell iad/model.pt | --task task.h5 --out out | --task PATH | task.h5 iad/model.pt
 
-export compare cwola/model.pt cwola/score.onnx | --task task.h5 {TIMED} --out out.json
-| {TIMES} | task.h5 cwola/model.pt cwola/score.onnx
+export compare iad/model.pt iad/score.onnx | --task task.h5 {TIMED} --out out.json
+| {TIMES} | task.h5 iad/model.pt iad/score.onnx
 """
 # `export cell` writes beside the fit where there is no --out.
-OUTPUTS = ("out.h5", "out.json", "out", "runs", "cwola/score.onnx", "cwola/check.npz", "cwola/export.json")
+OUTPUTS = ("out.h5", "out.json", "out", "runs", "iad/score.onnx", "iad/check.npz", "iad/export.json")
 
 
 def _case(lines: str, random: Random, base: Path) -> Case:
@@ -149,7 +149,7 @@ def _right(first: str, given: dict[str, str], ran: Ran) -> str:
     if first in said:
         return "" if said[first] in ran.out else "nothing was said"
     made = {"benchmarks run": "runs/labelled/suite.json", "train fit": "out/model.pt"}
-    made |= {"export cell": f"{given.get('--out', 'cwola')}/check.npz", "train check": "labelled.yaml"}
+    made |= {"export cell": f"{given.get('--out', 'iad')}/check.npz", "train check": "labelled.yaml"}
     return "" if Path(made.get(first, "nothing")).is_file() else "nothing was made"
 
 

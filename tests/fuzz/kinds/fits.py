@@ -76,7 +76,7 @@ def _other(random: Random, path: Path) -> str:
         "a tensor": torch.zeros(3),
         "nothing": {},
         "a number": 5,
-        "a name": {"method": "cwola"},
+        "a name": {"method": "iad"},
     }
     name = pick(random, list(others))
     torch.save(others[name], path)
@@ -97,14 +97,14 @@ def heavy(random: Random, base: Path) -> Case:
         return _resumed(random, base)
     copy(base, "task.h5", "labelled.yaml", "events.h5")
     if draw < 0.6:
-        copy(base, "cwola/model.pt", "cwola/score.onnx")
-        Path("cwola/score.onnx").rename("right.onnx")
-        what = pick(random, WAYS)(random, Path("cwola/model.pt"))
-        command: tuple[str, ...] = ("export", "cell", "cwola/model.pt", "--task", "task.h5", "--out", "out")
+        copy(base, "iad/model.pt", "iad/score.onnx")
+        Path("iad/score.onnx").rename("right.onnx")
+        what = pick(random, WAYS)(random, Path("iad/model.pt"))
+        command: tuple[str, ...] = ("export", "cell", "iad/model.pt", "--task", "task.h5", "--out", "out")
         damaged = what.startswith("model.pt")
         allowed = frozenset({0, 2} if damaged else {0, 1, 2})
         return Case(f"export of a fit, {what}", command, ("out",), allowed, lambda ran: _exported(ran, damaged))
-    needed = pick(random, ("sideband", "sideband", "cwola", "cathode"))
+    needed = pick(random, ("sideband", "sideband", "iad", "cathode"))
     copy(base, f"{needed}/model.pt")
     what = "as it is" if needed != "sideband" else pick(random, WAYS)(random, Path("sideband/model.pt"))
     command = ("train", "fit", "cathode", *FIT, "--needs", f"sideband={needed}/model.pt")
@@ -113,17 +113,17 @@ def heavy(random: Random, base: Path) -> Case:
 
 
 def _resumed(random: Random, base: Path) -> Case:
-    copy(base, "task.h5", "labelled.yaml", "events.h5", "cwola/model.pt")
+    copy(base, "task.h5", "labelled.yaml", "events.h5", "iad/model.pt")
     shutil.copytree(base / "killed", "out")
     path = pick(random, [path for path in sorted(Path("out").rglob("*")) if path.is_file() and path.stat().st_size])
     what = damage.file(random, path) if random.random() < 0.9 else f"{path.name} as it was"
-    return Case(f"cwola from checkpoints, {what}", ("train", "fit", "cwola", *FIT), ("out",), right=_resumed_right)
+    return Case(f"iad from checkpoints, {what}", ("train", "fit", "iad", *FIT), ("out",), right=_resumed_right)
 
 
 def _resumed_right(ran: Ran) -> str:
     from sideband.train import saved
 
-    one, other = (vars(saved.load(path).classifier) for path in ("out/model.pt", "cwola/model.pt"))
+    one, other = (vars(saved.load(path).classifier) for path in ("out/model.pt", "iad/model.pt"))
     same = all(np.array_equal(one[name], other[name]) for name in one)
     return "" if same else "the fit is another one than that which was never interrupted"
 

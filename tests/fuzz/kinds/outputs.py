@@ -29,11 +29,11 @@ HEAVY = (
     (("benchmarks", "control", "--closure-events", "100", *TASK), ("task.h5",), False),
     (("benchmarks", "describe", "events.h5", "--mass", "m", "--out", OUT), ("events.h5",), True),
     (
-        ("train", "fit", "cwola", "--suite", "labelled.yaml", "--log", "later", *TASK),
+        ("train", "fit", "iad", "--suite", "labelled.yaml", "--log", "later", *TASK),
         ("labelled.yaml", "task.h5", "events.h5"),
         True,
     ),
-    (("export", "cell", "cwola/model.pt", *TASK), ("cwola/model.pt", "task.h5"), True),
+    (("export", "cell", "iad/model.pt", *TASK), ("iad/model.pt", "task.h5"), True),
     (
         ("export", "compare", "cathode/model.pt", "template/template.onnx", *TASK, *TIMED[:6]),
         ("cathode/model.pt", "task.h5", "template/template.onnx"),

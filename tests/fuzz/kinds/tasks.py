@@ -138,7 +138,7 @@ def light(random: Random, base: Path) -> Case:
 def heavy(random: Random, base: Path) -> Case:
     """Evaluate scores and templates on a changed task, or its control; fit on it, or export with it."""
     way = pick(random, ("evaluate", "control", "fit", "export"))
-    copy(base, *FILES, *({"fit": ("labelled.yaml", "events.h5"), "export": ("cwola",)}.get(way, ())))
+    copy(base, *FILES, *({"fit": ("labelled.yaml", "events.h5"), "export": ("iad",)}.get(way, ())))
     what, foreign = pick(random, WAYS)(random)
     commands: dict[str, tuple[str, ...]] = {
         "evaluate": ("benchmarks", "evaluate", "--task", "task.h5", "--scores", "test_scores.h5", "--out", "out.json"),
@@ -146,7 +146,7 @@ def heavy(random: Random, base: Path) -> Case:
         "fit": (
             "train",
             "fit",
-            "cwola",
+            "iad",
             "--task",
             "task.h5",
             "--suite",
@@ -156,7 +156,7 @@ def heavy(random: Random, base: Path) -> Case:
             "--out",
             "out",
         ),
-        "export": ("export", "cell", "cwola/model.pt", "--task", "task.h5", "--out", "out"),
+        "export": ("export", "cell", "iad/model.pt", "--task", "task.h5", "--out", "out"),
     }
 
     def right(ran: Ran) -> str:
