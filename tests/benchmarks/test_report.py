@@ -223,10 +223,10 @@ def test_every_method_stands_beside_its_paper() -> None:
 
 
 def test_weights_count_in_the_features_of_a_template() -> None:
-    values, edges = np.array([0.5, 0.5, 1.5], np.float32), np.array([0.0, 1.0, 2.0])
-    density, error = closure._density(values, edges, np.array([1.0, 2.0, 3.0], np.float32))
-    np.testing.assert_allclose(density, [0.5, 0.5])
+    values, edges = np.array([0.5, 0.5, 2.5], np.float32), np.array([0.0, 2.0, 4.0])
+    share, error = closure._shares(values, edges, np.array([1.0, 2.0, 3.0], np.float32))
+    np.testing.assert_allclose(share, [0.5, 0.5])
     np.testing.assert_allclose(error, [5**0.5 / 6, 0.5])
-    density, error = closure._density(values, edges)
-    np.testing.assert_allclose(density, [2 / 3, 1 / 3])
+    share, error = closure._shares(values, edges)
+    np.testing.assert_allclose(share, [2 / 3, 1 / 3])
     np.testing.assert_allclose(error, [2**0.5 / 3, 1 / 3])
