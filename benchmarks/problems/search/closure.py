@@ -1,6 +1,7 @@
 """Figures of closure: AUCs, features, and the weights of the classifier that tells template from truth."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -47,9 +48,12 @@ def overview(results: Results, window: str) -> Figure | None:
     most = max(rows["high"].max(), 0.53)
     axes.set_xlim(0.485, most + 0.02)
     if sidebands is not None:
-        place = min(sidebands["value"], most + 0.018)
-        arrow = " →" if sidebands["value"] > place else ""
-        axes.axvline(place, color="tab:red", lw=1.5, ls="--", label=f"raw sidebands {sidebands['value']:.3f}{arrow}")
+        look: dict[str, Any] = {"color": "tab:red", "lw": 1.5, "ls": "--"}
+        label = f"raw sidebands {sidebands['value']:.3f}"
+        if sidebands["value"] <= most + 0.018:
+            axes.axvline(sidebands["value"], label=label, **look)
+        else:  # at the edge of the axes, which is not its value
+            axes.plot([0.99, 0.99], [0, 1], label=f"{label} →", transform=axes.transAxes, **look)
     axes.set_yticks(range(len(named)), named)
     axes.set_ylabel(f"method, events {labels.INJECTED}" if len(injections) > 1 else "")
     axes.set_ylim(-0.6, len(named) - 0.4)
