@@ -100,6 +100,18 @@ def chi2_per_ndof(mass: Array, weight: Array, passes: NDArray[np.bool_], edges: 
     return float(((after - share * before)[used] ** 2 / variance).sum() / (used.sum() - 1))
 
 
+def pulls(before: Floats, after: Floats) -> Floats:
+    """By how many standard deviations each bin differs from a random selection of as many events; 0 in empty bins.
+
+    Args:
+        before: events `[bins]` before the cut.
+        after: those of them that pass.
+    """
+    share = after.sum() / max(before.sum(), 1)
+    spread = np.sqrt(share * (1 - share) * before)
+    return np.divide(after - share * before, spread, out=np.zeros(len(before)), where=spread > 0)
+
+
 def _edges(mass: Array, weight: Floats, passing: float) -> Floats:
     """Edges of equally populated bins of rising masses, as many as `passing` events fill; none if they fill too few."""
     bins = min(BINS, int(passing) // LEAST_EXPECTED)

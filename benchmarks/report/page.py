@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from sideband.benchmarks.grid.suite import Cell, Suite
-from sideband.benchmarks.report import cost, speed, style
+from sideband.benchmarks.report import cost, readout, speed, style
 from sideband.benchmarks.report.content import Picture, Section, Table
 from sideband.benchmarks.report.results import Results, gather
 from sideband.infer import events, provenance
@@ -29,9 +29,11 @@ def write(suite: Suite, folder: Path) -> Path:
     sections = [_rendered(section, out / "figures") for section in _sections(shown, results)]
     for cell in suite.cells():
         _draw_cell(results, cell, out / "cells" / cell.folder)
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE.read_text())
-    html = page.render(
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    html = environment.from_string(TEMPLATE.read_text()).render(
         suite=suite,
+        fine=readout.FINE,
         verdict=_rendered(verdict, out / "figures") if verdict else None,
         sections=sections,
         protocol=suite.problem.protocol(results),
@@ -52,7 +54,8 @@ def _rendered(section: Section, folder: Path) -> dict[str, Any]:
         if isinstance(part, Picture):
             stem = str(folder / part.name)
             style.save(part.figure, stem)
-            parts.append({"image": _inline(Path(f"{stem}.svg")), "caption": part.caption, "name": part.name})
+            image = {"image": _inline(Path(f"{stem}.svg")), "readout": readout.of(part.figure)}
+            parts.append({**image, "caption": part.caption, "name": part.name})
         else:
             parts.append({"table": part})
     return {"heading": heading, "text": text, "parts": parts}

@@ -55,7 +55,7 @@ def throughput(results: Results) -> Figure:
             for threads, line, inside in ((1, ":", "w"), (most, "-", style.colour(name))):
                 run = rows[(rows["method"] == name) & (rows["threads"] == threads)].sort_values("batch")
                 error = [run["events_per_second"] - run["p10"], run["p90"] - run["events_per_second"]]
-                label = style.title(name) if threads == most else None
+                label = style.title(name) if threads == most else f"_{style.title(name)}, 1 thread"
                 look = {"color": style.colour(name), "ls": line, "marker": "o", "mfc": inside}
                 axes.errorbar(run["batch"], run["events_per_second"], error, label=label, **look)
         axes.set_yscale("log")
@@ -92,7 +92,8 @@ def against_torch(results: Results) -> Figure | None:
             line = {"color": style.colour(run["method"].iloc[0]), "marker": marker}
             axes.plot(run["batch"], run["onnxruntime"] / run["torch eager"], label=graph, **line)
             if "torch.compile" in run:
-                axes.plot(run["batch"], run["onnxruntime"] / run["torch.compile"], ls=":", **line)
+                line |= {"ls": ":", "label": f"_{graph}, over compiled"}
+                axes.plot(run["batch"], run["onnxruntime"] / run["torch.compile"], **line)
         axes.axhline(1, color="0.5", lw=1)
         _batches(axes, group["batch"])
         axes.set_yscale("log", base=2)

@@ -15,6 +15,7 @@ from sideband.benchmarks.report.content import Picture, Table
 from sideband.benchmarks.report.results import Results
 from sideband.infer.errors import BadInput
 from tests.benchmarks.plain import written
+from tests.benchmarks.readable import assert_readable
 from tests.benchmarks.test_sample import sample
 
 TASKS: dict[str, Any] = {
@@ -153,6 +154,7 @@ def test_the_table_of_tasks_holds_their_numbers(tmp_path: Path) -> None:
     assert isinstance(described, Table)
     assert isinstance(picture, Picture)
     assert isinstance(table, Table)
+    assert_readable([picture])
     assert [row for row in table.rows if row[1] == "CATHODE"] == [
         ["alike", "CATHODE", "0.5080 ± 0.0010", "0.6000", "0.5150", "yes", "9.00", "0.900", "+4.2"],
         ["noisy", "CATHODE", "0.5300 ± 0.0010", "0.5100", "0.5150", "no", "9.00", "0.900", "+4.2"],

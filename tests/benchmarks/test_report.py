@@ -1,12 +1,16 @@
+import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from sideband.benchmarks.grid.suite import Suite
 from sideband.benchmarks.metrics.excess import probability, significance
@@ -14,6 +18,7 @@ from sideband.benchmarks.problems.search import closure, excess, figures, sectio
 from sideband.benchmarks.report import content, cost, speed, style
 from sideband.benchmarks.report import page as report
 from sideband.benchmarks.report.results import gather
+from tests.benchmarks.readable import assert_named
 from tests.conftest import Outcome
 
 Run = tuple[Suite, Path]
@@ -33,7 +38,7 @@ class Page(HTMLParser):
         self._inside = tag
         self.references += [str(value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
         assert tag not in ("link", "iframe")
-        assert tag != "script" or not attrs  # it lies in the page
+        assert tag != "script" or attrs in ([], [("type", "application/json")])  # it lies in the page
 
     def handle_data(self, data: str) -> None:
         if self._inside == "h2" and data.strip():
@@ -73,9 +78,60 @@ def test_the_page_of_a_labelled_run(labelled_run: Run, page: Path) -> None:
         *("sculpting", "sculpting_spectra", "throughput", "against_torch", "cost"),
     }
     assert len(read.references) == len(stems)
+    assert set(readouts(text)) == stems
     cells = folder / "report" / "cells"
     drawn = {each.relative_to(cells).as_posix() for each in cells.rglob("*.png")}
     assert drawn == {f"3.3-3.7/n600/s1/{method}/sic.png" for method in suite["methods"]}
+
+
+def readouts(text: str) -> dict[str, Any]:
+    """What can be read off each figure of a page."""
+    parts = (re.split('">|<script type="application/json">|</script>', part) for part in text.split('<figure id="')[1:])
+    return {name: json.loads(data) for name, _, _, data, *_ in parts}
+
+
+def test_figures_can_be_read_off(page: Path) -> None:
+    found = readouts(page.read_text())
+    headline = found["headline"]
+    columns = headline["columns"]
+    shown = {one["label"]: (columns[one["x"]], columns[one["y"]]) for one in headline["series"]}
+    assert shown == {
+        "CATHODE": (["400,000"], ["6.00"]),
+        "CWoLa": (["CWoLa"], ["2.00"]),
+        "Idealised detector": (["Idealised detector"], ["8.00"]),
+    }
+    assert {"CATHODE", "CATHODE, s1"} <= {one["label"] for one in found["sic_3.3-3.7"]["series"]}
+    assert found["features_3.3-3.7_cathode"]["axes"][0] == {"x": ["m_j1", "TeV"], "y": ["share per bin", ""]}
+    assert found["sculpting_spectra"]["axes"][0] == {"x": ["mass", "TeV"], "y": ["density", "1/TeV"]}
+    assert "raw sidebands 0.600 →" not in {one["label"] for one in found["closure_3.3-3.7"]["series"]}
+
+
+@pytest.mark.parametrize("run", ["labelled_run", "unlabelled_run"])
+def test_what_can_be_read_off_says_what_it_is(request: pytest.FixtureRequest, run: str) -> None:
+    """Every number has a name, and none is written as matplotlib writes it."""
+    for readout in readouts(report.write(*request.getfixturevalue(run)).read_text()).values():
+        assert_named(readout)
+
+
+def test_without_scripts_nothing_is_lost(page: Path) -> None:
+    text = page.read_text()
+    without = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    assert without.count("<img") == text.count("<img")
+    assert without.count("<td>") == text.count("<td>")
+    for value in ("12.0", "0.750", "0.5100", "0.6000 ± 0.0020 (2000 events a side)", "400,000"):
+        assert f"<td>{value}</td>" in without
+
+
+def test_no_label_ends_the_script(labelled_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = "</script><b>'\"&\u2028 ε"
+    figure = Figure()
+    figure.subplots().plot([1, 2], [1, 2], label=label)
+    picture = content.Picture("own", "", figure)
+    monkeypatch.setattr(report, "_sections", lambda *_: [("Own", "", [picture])])
+    shutil.copy(labelled_run[1] / "suite.json", tmp_path)
+    text = report.write(labelled_run[0], tmp_path).read_text()
+    assert readouts(text)["own"]["series"][0]["label"] == label
+    assert label not in text
 
 
 def test_tables_are_tidy(page: Path) -> None:
@@ -223,10 +279,10 @@ def test_every_method_stands_beside_its_paper() -> None:
 
 
 def test_weights_count_in_the_features_of_a_template() -> None:
-    values, edges = np.array([0.5, 0.5, 1.5], np.float32), np.array([0.0, 1.0, 2.0])
-    density, error = closure._density(values, edges, np.array([1.0, 2.0, 3.0], np.float32))
-    np.testing.assert_allclose(density, [0.5, 0.5])
+    values, edges = np.array([0.5, 0.5, 2.5], np.float32), np.array([0.0, 2.0, 4.0])
+    share, error = closure._shares(values, edges, np.array([1.0, 2.0, 3.0], np.float32))
+    np.testing.assert_allclose(share, [0.5, 0.5])
     np.testing.assert_allclose(error, [5**0.5 / 6, 0.5])
-    density, error = closure._density(values, edges)
-    np.testing.assert_allclose(density, [2 / 3, 1 / 3])
+    share, error = closure._shares(values, edges)
+    np.testing.assert_allclose(share, [2 / 3, 1 / 3])
     np.testing.assert_allclose(error, [2**0.5 / 3, 1 / 3])

@@ -52,6 +52,14 @@ def test_variance_is_that_of_a_subset() -> None:
     assert found == pytest.approx(6**2 / 15 + 6**2 / 10)
 
 
+def test_pulls_are_the_terms_of_chi2() -> None:
+    """The same two bins, and an empty one: +6/√15 and -6/√10."""
+    found = sculpting.pulls(np.array([60.0, 0.0, 40.0]), np.array([36.0, 0.0, 14.0]))
+    np.testing.assert_allclose(found, [6 / 15**0.5, 0, -6 / 10**0.5])
+    assert not sculpting.pulls(np.zeros(2), np.zeros(2)).any()
+    assert not sculpting.pulls(np.ones(2), np.ones(2)).any()  # all pass
+
+
 def test_a_score_that_follows_the_mass_is_far_above_one() -> None:
     mass = masses()
     random = np.random.default_rng(2)
@@ -165,7 +173,7 @@ def test_the_section_has_a_table_and_two_figures(labelled_run: tuple[Suite, Path
     for picture in (chi2, spectra):
         assert isinstance(picture, Picture)
         style.save(picture.figure, tmp_path / picture.name)
-    assert len([axes for axes in spectra.figure.axes if axes.get_visible()]) == 2
+    assert len([axes for axes in spectra.figure.axes if axes.get_visible()]) == 4  # of each, its pulls lie below it
     rows = results.numbers[results.numbers["metric"] == "sculpting_0.01"]
     assert dict(zip(rows["method"], rows["value"], strict=True)) == {"cathode": 5.0, "iad": 1.25}
 

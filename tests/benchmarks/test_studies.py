@@ -15,6 +15,7 @@ from sideband.benchmarks.report import cost
 from sideband.benchmarks.report.content import Picture, Table
 from sideband.benchmarks.report.results import Results
 from sideband.infer import events
+from tests.benchmarks.readable import assert_readable
 
 WINDOWS = [[3.1, 3.5], [3.2, 3.6], [3.3, 3.7], [3.4, 3.8]]
 
@@ -140,6 +141,8 @@ def test_the_section_of_a_scan(tmp_path: Path, small_task: Path) -> None:
     ((heading, text, content),) = studies.sections(results(scan_rows(), SCAN, tmp_path))
     assert heading == "Scan"
     assert text.startswith("4 overlapping windows")
+    assert isinstance(content[0], Picture)
+    assert_readable(content[:1])
     trained, extremes = (part for part in content if isinstance(part, Table))
     assert trained.rows[2] == ["SIGMA", "95.0", "0.00", "95.0", "0.25", "32.0"]
     assert "statistical errors only; may be all template" in extremes.caption
@@ -162,6 +165,7 @@ def test_strengths_rise_with_what_was_achieved() -> None:
     (line, *_) = drawn.figure.axes[0].lines
     assert list(line.get_xdata()) == [0.8, 1.6, 3.2]
     assert list(line.get_ydata()) == [4.0, 8.0, 16.0]
+    assert_readable([drawn])
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -1,6 +1,7 @@
 """Figures of closure: AUCs, features, and the weights of the classifier that tells template from truth."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from sideband.benchmarks.report.results import Results
 from sideband.infer import events
 
 Array = NDArray[np.float32]
-Density = NDArray[np.float64]
+Shares = NDArray[np.float64]
 
 
 def overview(results: Results, window: str) -> Figure | None:
@@ -47,9 +48,12 @@ def overview(results: Results, window: str) -> Figure | None:
     most = max(rows["high"].max(), 0.53)
     axes.set_xlim(0.485, most + 0.02)
     if sidebands is not None:
-        place = min(sidebands["value"], most + 0.018)
-        arrow = " →" if sidebands["value"] > place else ""
-        axes.axvline(place, color="tab:red", lw=1.5, ls="--", label=f"raw sidebands {sidebands['value']:.3f}{arrow}")
+        look: dict[str, Any] = {"color": "tab:red", "lw": 1.5, "ls": "--"}
+        label = f"raw sidebands {sidebands['value']:.3f}"
+        if sidebands["value"] <= most + 0.018:
+            axes.axvline(sidebands["value"], label=label, **look)
+        else:  # at the edge of the axes, which is not its value
+            axes.plot([0.99, 0.99], [0, 1], label=f"{label} →", transform=axes.transAxes, **look)
     axes.set_yticks(range(len(named)), named)
     axes.set_ylabel(f"method, events {labels.INJECTED}" if len(injections) > 1 else "")
     axes.set_ylim(-0.6, len(named) - 0.4)
@@ -89,9 +93,9 @@ def overlays(the_task: task.Task, template_path: Path, truth: Events, name: str)
         expected = truth.features[:, place]
         low, high = np.quantile(expected, [0.001, 0.999])
         edges = np.linspace(low, high, 31)
-        made, error_made = _density(template[feature], edges, template.get("weight"))
-        true, error_true = _density(expected, edges)
-        raw, _ = _density(sidebands.features[:, place], edges)
+        made, error_made = _shares(template[feature], edges, template.get("weight"))
+        true, error_true = _shares(expected, edges)
+        raw, _ = _shares(sidebands.features[:, place], edges)
         top.stairs(true, edges, color="0.3", fill=True, alpha=0.25, label="true background")
         top.stairs(raw, edges, color="tab:red", ls=":", label="raw sidebands")
         top.stairs(made, edges, color=style.colour(name), lw=1.6, label=style.title(name))
@@ -103,18 +107,17 @@ def overlays(the_task: task.Task, template_path: Path, truth: Events, name: str)
         bottom.set_xlabel(style.with_unit(feature, the_task.units[feature]))
         top.set_yticks([])
     panels[0, 0].legend(fontsize=7, frameon=False)
-    panels[0, 0].set_ylabel("density")
+    panels[0, 0].set_ylabel("share per bin")
     panels[1, 0].set_ylabel("pull")
     return figure
 
 
-def _density(values: Array, edges: NDArray[np.float64], weight: Array | None = None) -> tuple[Density, Density]:
-    """The normalised histogram of values `[N]` with weights `[N]`, and the error of each bin."""
-    counted: Density = np.ones(len(values)) if weight is None else weight.astype(float)
+def _shares(values: Array, edges: NDArray[np.float64], weight: Array | None = None) -> tuple[Shares, Shares]:
+    """The share of values `[N]` with weights `[N]` that lies in each bin, and its error."""
+    counted: Shares = np.ones(len(values)) if weight is None else weight.astype(float)
     sums, _ = np.histogram(values, edges, weights=counted)
     squares, _ = np.histogram(values, edges, weights=counted**2)
-    scale = 1 / (counted.sum() * np.diff(edges))
-    return sums * scale, np.sqrt(squares) * scale
+    return sums / counted.sum(), np.sqrt(squares) / counted.sum()
 
 
 def weights(results: Results, window: str, injection: str) -> Figure | None:

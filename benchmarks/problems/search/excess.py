@@ -159,4 +159,4 @@ def _points(axes: Axes, cells: pd.DataFrame, windows: list[str], beside: float, 
     x = np.array([windows.index(window) + beside for window in cells["window"]])
     colour = style.colour(method)
     axes.plot(x, cells["excess"], "o", ms=4, color=colour, mfc="none", label=style.title(method))
-    axes.plot(x, cells["significance"], "o", ms=4, color=colour)
+    axes.plot(x, cells["significance"], "o", ms=4, color=colour, label=f"_{style.title(method)}, with δ_sys")

@@ -64,10 +64,12 @@ def sic_curves(results: Results, window: str) -> Figure:
             rows = rows[(rows["method"] == name) & (rows["injection"] == injection) & (rows["window"] == window)]
             if rows.empty:
                 continue
-            for _, run in rows.groupby("seed"):
-                axes.plot(run["background_efficiency"], run["sic"], color=style.colour(name), lw=0.6, alpha=0.4)
+            title = labels.title(results, name)
+            for seed, run in rows.groupby("seed"):
+                look = {"color": style.colour(name), "lw": 0.6, "alpha": 0.4, "label": f"_{title}, {seed}"}
+                axes.plot(run["background_efficiency"], run["sic"], **look)
             median = rows.groupby("background_efficiency")["sic"].median()
-            axes.plot(median.index, median, color=style.colour(name), lw=2, label=labels.title(results, name))
+            axes.plot(median.index, median, color=style.colour(name), lw=2, label=title)
         axes.set_title(labels.strength(results, injection, window), fontsize=10)
     figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure

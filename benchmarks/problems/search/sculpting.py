@@ -17,6 +17,7 @@ from sideband.infer import events
 
 TABULATED = (0.2, 0.05, 0.01, 0.001)  # efficiencies in the table
 COLUMNS = 4  # of panels with spectra
+PULLS = 5  # where their axes end
 
 Found = dict[str, list[dict[str, Any]]]  # the records of all seeds, by method
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100)  # of χ²/ndof
@@ -41,7 +42,8 @@ def section(results: Results) -> Section | None:
         Picture(
             "sculpting_spectra",
             f"Mass of test background before any cut (grey) and after one that passes {metric.SHOWN:.0%} of the window "
-            f"(colour), {place}, first seed; the window is shaded.",
+            f"(colour), {place}, first seed; the window is shaded. Below, by how many standard deviations each bin "
+            f"differs from a random selection of as many events (band: ± 2; axes end at ± {PULLS}).",
             _spectra(found, results.suite.windows()[window], results.mass_unit),
         ),
     ]
@@ -131,22 +133,33 @@ def _value(value: float | None) -> float:
 def _spectra(found: Found, window: tuple[float, float] | None, unit: str) -> Figure:
     columns = min(COLUMNS, len(found))
     lines = -(-len(found) // columns)
-    figure = Figure(figsize=(0.8 + 2.7 * columns, 0.6 + 2.3 * lines))
-    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for axes in panels.flat[len(found) :]:
+    figure = Figure(figsize=(0.8 + 2.7 * columns, 0.6 + 3.0 * lines))
+    panels = figure.subplots(
+        2 * lines, columns, squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1.2) * lines
+    )
+    tops, bottoms = panels[0::2], panels[1::2]
+    for axes in (*tops.flat[len(found) :], *bottoms.flat[len(found) :]):
         axes.set_visible(False)
-    for axes, (name, some) in zip(panels.flat, found.items(), strict=False):
+    for top, bottom, (name, some) in zip(tops.flat, bottoms.flat, found.items(), strict=False):
         before, after, edges = (np.asarray(some[0][key], float) for key in ("before", "after", "edges"))
-        axes.stairs(_density(before, edges), edges, color="0.3", fill=True, alpha=0.25)
-        axes.stairs(_density(after, edges), edges, color=style.colour(name), lw=1.3)
+        colour, title = style.colour(name), style.title(name)
+        top.stairs(_density(before, edges), edges, color="0.3", fill=True, alpha=0.25, label="_before any cut")
+        top.stairs(_density(after, edges), edges, color=colour, lw=1.3, label=f"_{title}, after the cut")
+        bottom.stairs(metric.pulls(before, after), edges, color=colour, fill=True, label=f"_{title}")
+        bottom.axhspan(-2, 2, color="0.9", zorder=0)
+        bottom.set_ylim(-PULLS, PULLS)
         if window is not None:
-            axes.axvspan(*window, color="0.9", zorder=0)
-        axes.set_yscale("log")
-        axes.set_title(style.title(name), fontsize=9)
-    for axes in panels.flat[len(found) - columns : len(found)]:  # the lowest of each column
+            top.axvspan(*window, color="0.9", zorder=0)
+        top.set_yscale("log")
+        top.set_title(title, fontsize=9)
+    ends = [end for axes in tops[:, 0] for end in axes.get_ylim()]
+    for top, bottom in zip(tops[:, 0], bottoms[:, 0], strict=True):
+        top.set_ylim(min(ends), max(ends))
+        top.set_ylabel(style.with_unit("density", f"1/{unit}" if unit else ""), fontsize=9)
+        bottom.set_ylabel("pull", fontsize=9)
+    for axes in bottoms.flat[len(found) - columns : len(found)]:  # the lowest of each column
         axes.tick_params(labelbottom=True)
     figure.supxlabel(style.with_unit("mass", unit), fontsize=10)
-    figure.supylabel("density", fontsize=10)
     return figure
 
 

@@ -194,6 +194,7 @@ def _template(the_task: task.Task, path: Any, method: str) -> Figure:
         column = list(the_task.features).index(name) if index else -1
         _histogram(axes, [(_values(table, column), *look) for table, *look in samples])
         axes.set_xlabel(style.with_unit(name, the_task.units[name]))
+    figure.axes[0].set_ylabel("share per bin")
     handles, texts = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     return figure
@@ -207,8 +208,9 @@ def _histogram(axes: Axes, samples: list[tuple[Any, ...]]) -> None:
     """Normalised histograms on common edges."""
     edges = np.histogram_bin_edges(np.concatenate([values for values, *_ in samples]), BINS)
     for values, colour, label, shaded in samples:
-        counts, _ = np.histogram(values, edges, density=True)
-        axes.stairs(counts, edges, fill=shaded, color=colour, alpha=0.6 if shaded else 1.0, label=label, lw=1.5)
+        share = np.histogram(values, edges)[0] / len(values)
+        look = {"fill": shaded, "color": colour, "alpha": 0.6 if shaded else 1.0, "lw": 1.5}
+        axes.stairs(share, edges, label=label, **look)
     axes.set_yticks([])
     style.from_zero(axes)
 

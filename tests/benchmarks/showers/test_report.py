@@ -20,6 +20,7 @@ from sideband.benchmarks.report.results import Results, gather
 from sideband.benchmarks.simulate.showers.decays import Decay, daughters
 from sideband.infer import events, provenance
 from tests.benchmarks.conftest import fit_record
+from tests.benchmarks.readable import assert_readable
 
 SAMPLES = [
     *(Decay(mass, depth) for mass in (5, 0.005) for depth in (0.33, 1.00, 1.24)),
@@ -145,6 +146,8 @@ def test_the_sections_of_a_finished_run(run: Results) -> None:
     kinds = {"images", "fractions", "depth", "response", "spectrum", "hits"}
     assert {each.name for each in drawn(sections["Closure"])} == {f"caloflow_{kind}" for kind in kinds}
     assert {each.name for each in drawn(sections["Showers"])} == {f"showers_{kind}" for kind in kinds}
+    maps = ("grid_auc", "caloflow_images", "showers_images")  # have no points
+    assert_readable([each for content in sections.values() for each in drawn(content) if each.name not in maps])
     for picture in drawn(sections["Sensitivity"]):
         picture.figure.draw_without_rendering()
 
