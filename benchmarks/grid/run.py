@@ -13,6 +13,7 @@ from sideband.benchmarks.grid.folder import changed, clear
 from sideband.benchmarks.grid.owner import sign, sole_owner
 from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.grid.processes import cancelled, nothing_left, parent_of_steps
+from sideband.benchmarks.grid.profile import environment
 from sideband.benchmarks.grid.progress import BY_SIGNAL, Watch
 from sideband.benchmarks.grid.suite import Suite
 from sideband.benchmarks.grid.warm import kept_warm
@@ -117,6 +118,7 @@ def _snakemake(
             stderr=subprocess.STDOUT,
             text=True,
             pass_fds=[owner.fileno()],
+            env=environment(profile),
             # Jobs of a cluster are cancelled in peace: a terminal's Ctrl-C does not reach Snakemake as well.
             process_group=None if profile is None else 0,
         ) as snakemake,
