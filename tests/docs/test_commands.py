@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-import yaml
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.grid import suite as suites
 from sideband.infer.arguments import Parser
+from tests import compose
 from tests.docs.pages import INLINE, PAGES, ROOT, blocks, name, prose
 
 PACKAGES = ("infer", "benchmarks", "train", "export")
@@ -82,7 +82,7 @@ def check_make(arguments: list[str]) -> None:
 
 def check_compose(arguments: list[str]) -> None:
     files = [arguments[at + 1] for at, each in enumerate(arguments) if each == "-f"] or ["docker-compose.yml"]
-    services = {name for file in files for name in yaml.safe_load((ROOT / file).read_text())["services"]}
+    services = {name for file in files for name in compose.services(file)}
     rest = [each for at, each in enumerate(arguments) if each != "-f" and arguments[at - 1] != "-f"]
     options = {each for each in rest if each.startswith("-")}
     command, *named = (each for each in rest if each not in options)
