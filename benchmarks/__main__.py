@@ -37,7 +37,8 @@ def add_commands(parser: Parser) -> Commands:
     run.add_argument("--stage", choices=STAGES, help="one stage alone")
     run.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
     run.add_argument(
-        "--profile", help="hand the steps to a cluster: slurm, htcondor, or a folder with a profile of Snakemake"
+        "--profile",
+        help="hand the steps to a cluster: slurm, htcondor, kubernetes, or a folder with a Snakemake profile",
     )
     run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sideband.infer import events
+from sideband.infer.called import called
 from sideband.infer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def generate(arguments: argparse.Namespace) -> int:
     files_of.describe(files, figures)
     print(*files, sep="\n")
     if many:
-        print(f"python -m benchmarks run quick --events {wanted.out}")
+        print(called("benchmarks", f"run quick --events {wanted.out}"))
     return 0
 
 

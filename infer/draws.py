@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import events
+from .called import called
 from .columns import ROW, joined
 from .errors import BadInput
 from .inputs import Constant, Noise, Range, Rows, Target
@@ -127,7 +128,7 @@ def from_task(path: str | Path, inputs: Mapping[str, Port], seed: int, beside: s
         raise BadInput(f"seed {seed}: choose one from 0 to 2^63 - 1")
     with events.opened(path) as file:
         if TARGET not in file:
-            raise BadInput(f"{path}: not a task file (no '{TARGET}'); `python -m benchmarks task` makes one")
+            raise BadInput(f"{path}: not a task file (no '{TARGET}'); `{called('benchmarks', 'task')}` makes one")
         window, mass_range = _range(file, "window"), _range(file, "mass_range")
         mass = events.attribute(file, "mass")
         groups = set(file)

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from . import events
+from .called import called
 from .columns import SOURCE_ROW
 from .errors import BadInput
 from .metadata import MAKERS
@@ -48,7 +49,7 @@ class Part:
         with events.opened(path) as node:
             first = events.attribute(node, "first")
             if events.attribute(node, "kind") not in MAKERS or not isinstance(first, int):
-                raise BadInput(f"{path}: not a part of a template; `python -m infer template … --first` makes one")
+                raise BadInput(f"{path}: not a part of a template; `{called('infer', 'template … --first')}` makes one")
             columns = events.datasets(node, list(events.items(node)), path)
             if any(data.is_virtual for data in columns.values()):
                 raise BadInput(f"{path}: is gathered itself; give its parts")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import metadata
+from .called import called
 from .errors import BadInput, in_one_line
 from .metadata import STRUCTURED as STRUCTURED
 from .metadata import Port as Port
@@ -58,7 +59,7 @@ class Model:
         if not self.path.is_file():
             raise BadInput(f"{path}: no such file")
         if self.path.stat().st_size > LARGEST_FILE:
-            raise BadInput(f"{path}: larger than any ONNX file can be; is it a file of `python -m export`?")
+            raise BadInput(f"{path}: larger than any ONNX file can be; is it a file of `{called('export')}`?")
         content = self.path.read_bytes()
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.verified = _verified(self.path, self.sha256)
@@ -147,7 +148,7 @@ def _session(content: bytes, path: str | Path, provider: str, threads: int) -> A
         session = onnxruntime.InferenceSession(content, session_options(threads), providers=[wanted])
     except Exception as error:  # onnxruntime raises its own exception types, one per failure
         raise BadInput(
-            f"{path}: ONNX Runtime cannot open it ({in_one_line(error)}); is it a file of `python -m export`?"
+            f"{path}: ONNX Runtime cannot open it ({in_one_line(error)}); is it a file of `{called('export')}`?"
         ) from error
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise BadInput(

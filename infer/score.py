@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import draws, events, purpose
+from .called import called
 from .columns import ROW, flattened, joined
 from .errors import BadInput
 from .metadata import MAKERS
@@ -92,7 +93,7 @@ def _identity(models: Sequence[Model], path: str | Path, group: str) -> dict[str
 def _check(model: Model, first: Model, path: str | Path, group: str) -> None:
     """Refuse a graph that gives no score, or that does not go with the first one or with the events."""
     if model.role in MAKERS:
-        raise BadInput(f"{model.path}: is a {model.role} graph, it has no score; use `python -m infer template`")
+        raise BadInput(f"{model.path}: is a {model.role} graph, it has no score; use `{called('infer', 'template')}`")
     if model.inputs != first.inputs:
         raise BadInput(f"{model.path}: takes other inputs than {first.path}; give the folds of one model")
     purpose.check(model, path, group)

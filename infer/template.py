@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import draws, events, purpose
+from .called import called
 from .columns import SOURCE_ROW
 from .errors import BadInput, GateFailed
 from .inputs import Rows
@@ -58,7 +59,7 @@ def generate(
         BadInput: not such a graph, a task that does not fit it, or an unwritable `out`.
     """
     if model.role not in MAKERS:
-        raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `python -m infer score`")
+        raise BadInput(f"{model.path}: is a '{model.role}' graph, not a template; use `{called('infer', 'score')}`")
     _check_part(first, count, expected)
     events.check_output(out, [model.path, task, *_rows(model), *([expected] if expected else [])])
     seed = int(model.metadata["seed"]) if seed is None else seed

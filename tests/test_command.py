@@ -11,6 +11,7 @@ import pytest
 
 from sideband.__main__ import main
 from sideband.benchmarks.commands import COMMANDS
+from sideband.infer import called
 from sideband.infer.errors import BadInput
 from tests.conftest import ToyEvents
 
@@ -60,6 +61,36 @@ def test_modules_are_named_as_they_were_typed(module: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert f"; `{' '.join(['python -m', module, *more])} check --help` lists what there is" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("typed", ["sideband infer", "-m sideband infer", "-m sideband.infer", "-m infer"])
+def test_hints_name_commands_as_they_are_typed(typed: str, tmp_path: Path) -> None:
+    """The script is what pip writes: a file of this name, which calls `command`."""
+    (tmp_path / "sideband").write_text("from sideband.__main__ import command; command()")
+    (tmp_path / "score.onnx").write_text("not a graph")
+    words = typed.replace("sideband", str(tmp_path / "sideband")) if typed.startswith("sideband") else typed
+    asked = [sys.executable, *words.split(), "check", str(tmp_path / "score.onnx")]
+    path = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | path)
+    assert done.returncode == 2
+    start = typed if typed.startswith("sideband") else f"python {typed}"
+    assert f"is it a file of `{start.replace('infer', 'export')}`?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("first", "hints"),
+    [
+        ("sideband", ("sideband infer check", "sideband run")),
+        ("python -m sideband", ("python -m sideband infer check", "python -m sideband run")),
+        ("python -m train", ("python -m infer check", "python -m benchmarks run")),
+        ("python -m sideband.train", ("python -m sideband.infer check", "python -m sideband.benchmarks run")),
+    ],
+)
+def test_steps_of_a_run_name_commands_as_the_run_was_typed(
+    first: str, hints: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(called.CALLED, first)
+    assert (called.called("infer", "check"), called.called("benchmarks", "run")) == hints
 
 
 def test_the_script_is_this_command() -> None:

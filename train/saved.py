@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sideband.benchmarks import catalogue, entries
 from sideband.benchmarks.events.task import Task
 from sideband.infer import events
+from sideband.infer.called import called
 from sideband.infer.errors import BadInput
 from sideband.infer.metadata import is_range
 from sideband.train import methods
@@ -108,7 +109,7 @@ def load(path: str | Path, device: torch.device | None = None) -> Saved:
     """
     path = Path(path)
     if not path.is_file():
-        raise BadInput(f"{path}: no such file; `python -m train` writes it")
+        raise BadInput(f"{path}: no such file; `{called('train', 'fit')}` writes it")
     try:
         content = read_tensors(path)
         _check_parts(content)

@@ -10,6 +10,7 @@ from typing import Any
 from sideband.benchmarks.events import changes, dimuons, own, whole
 from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events
+from sideband.infer.called import called
 from sideband.infer.damage import check_regular
 from sideband.infer.errors import BadInput
 
@@ -67,9 +68,8 @@ def files(config: Mapping[str, Any], base: Path) -> dict[str, Path]:
         found |= {f"decays {index}": base / each["file"] for index, each in enumerate(config["decays"])}
     for part, path in found.items():
         if not os.path.exists(path):
-            hint = (
-                "; `python -m benchmarks download` fetches the LHC Olympics files" if config["source"] == "lhco" else ""
-            )
+            fetched = f"; `{called('benchmarks', 'download')}` fetches the LHC Olympics files"
+            hint = fetched if config["source"] == "lhco" else ""
             raise BadInput(f"{path}: no such file (the suite's dataset.{part.split()[0]}){hint}")
         check_regular(path)
     return found

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sideband.benchmarks.events.tables import Events
 from sideband.infer import events
 from sideband.infer.arguments import LARGEST_SEED
+from sideband.infer.called import called
 from sideband.infer.columns import Columns, joined
 from sideband.infer.draws import TARGET
 from sideband.infer.errors import BadInput
@@ -131,7 +132,7 @@ def read(path: str | Path) -> Task:
     with events.opened(path) as file:
         attributes = events.attributes(file)
         if attributes.get("kind") != "task":
-            raise BadInput(f"{path}: not a task file; `python -m benchmarks task` makes one")
+            raise BadInput(f"{path}: not a task file; `{called('benchmarks', 'task')}` makes one")
         _check_attributes(attributes, path)
         mass, features = attributes["mass"], attributes["features"]
         data = group(file, "data", [mass, *features], path)

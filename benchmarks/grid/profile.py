@@ -1,5 +1,6 @@
 """Snakemake profiles: how a run hands its steps to a cluster."""
 
+import os
 from pathlib import Path
 
 import yaml
@@ -27,3 +28,10 @@ def folder(name: str) -> Path:
     if not isinstance(content, dict):
         raise BadInput(f"{path}: names no options of Snakemake; copy one of {PROFILES} and change it")
     return found
+
+
+def environment(found: Path | None) -> dict[str, str]:
+    """The environment of Snakemake: a profile's folder may hold an executor of its own."""
+    if found is None:
+        return dict(os.environ)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(found), os.environ.get("PYTHONPATH")]))}

@@ -1,5 +1,6 @@
 """Run a suite's grid with Snakemake: what is missing or changed, one owner at a time, with progress and time left."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,9 +14,11 @@ from sideband.benchmarks.grid.folder import changed, clear
 from sideband.benchmarks.grid.owner import sign, sole_owner
 from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.grid.processes import cancelled, nothing_left, parent_of_steps
+from sideband.benchmarks.grid.profile import environment
 from sideband.benchmarks.grid.progress import BY_SIGNAL, Watch
 from sideband.benchmarks.grid.suite import Suite
 from sideband.benchmarks.grid.warm import kept_warm
+from sideband.infer.called import CALLED, called, program
 from sideband.infer.errors import BadInput
 from sideband.infer.provenance import cores
 
@@ -57,6 +60,7 @@ def run(
             unwritable folder.
         process.Interrupted: a signal has ended it; a note says how many steps were at work.
     """
+    os.environ[CALLED] = program()
     the_suite = suites.load(suite, device, sample)
     piece.check(the_suite)
     folder = runs / the_suite.name
@@ -92,7 +96,7 @@ def _call(package: str, *arguments: str) -> None:
     command = [sys.executable, "-m", f"sideband.{package}", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"python -m {package} {arguments[0]} failed"]
+        lines = done.stderr.strip().splitlines() or [f"{called(package, arguments[0])} failed"]
         raise BadInput(lines[-1].removeprefix("error: "))
 
 
@@ -117,6 +121,7 @@ def _snakemake(
             stderr=subprocess.STDOUT,
             text=True,
             pass_fds=[owner.fileno()],
+            env=environment(profile),
             # Jobs of a cluster are cancelled in peace: a terminal's Ctrl-C does not reach Snakemake as well.
             process_group=None if profile is None else 0,
         ) as snakemake,

@@ -18,6 +18,7 @@ from sideband.benchmarks.report.tree import Tree
 from sideband.benchmarks.tracking.journal import JOURNAL, Record
 from sideband.benchmarks.tracking.models import Exported, register, withdraw
 from sideband.benchmarks.tracking.store import client, migrate, push, reason, tracking_uri
+from sideband.infer.called import called
 from sideband.infer.errors import BadInput
 
 RECORDS = ("fit.json", "export.json", "evaluation.json", "timing_*.json", "compare_*.json")
@@ -60,7 +61,7 @@ def record(folder: Path, place: Path) -> int:
     except Exception as error:  # whatever MLflow or the network throws: the results are on disk
         print(
             f"MLflow at {uri} does not answer ({reason(error)}); {left} cells stay in their {JOURNAL} and are "
-            f"sent by the next run, or by `python -m benchmarks record {folder}`",
+            f"sent by the next run, or by `{called('benchmarks', f'record {folder}')}`",
             file=sys.stderr,
         )
     return left

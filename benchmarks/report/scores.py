@@ -16,6 +16,7 @@ from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.piece import named
 from sideband.benchmarks.grid.suite import Cell, Suite
 from sideband.infer import events
+from sideband.infer.called import called
 from sideband.infer.columns import ROW
 from sideband.infer.errors import BadInput
 
@@ -63,7 +64,7 @@ def write(
     )
     for path in (scores, drawn):
         if not path.is_file():
-            raise BadInput(f"{path}: not made yet; `python -m benchmarks run` makes it")
+            raise BadInput(f"{path}: not made yet; `{called('benchmarks', 'run')}` makes it")
     events.check_output(out, [scores, drawn, *files.values()])
     the_task = task.read(drawn)
     if the_task.attributes["dataset_sha256"] != sources.identity(section, Path()):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
 from sideband.benchmarks.grid import owner, steps
 from sideband.benchmarks.grid import run as grid
@@ -16,6 +15,7 @@ from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.grid.warm import PACKAGES
 from sideband.infer import process
 from sideband.infer.errors import BadInput
+from tests import compose
 from tests.benchmarks.plain import written
 
 ROOT = Path(__file__).parents[2]
@@ -183,8 +183,7 @@ def test_a_signal_ends_all_processes_and_then_the_run(tmp_path: Path) -> None:
 
 
 def test_compose_hands_fresh_on_to_every_stage() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     for stage in steps.STAGES:
-        assert services[stage]["command"] == (
+        assert compose.services()[stage]["command"] == (
             f"python -m benchmarks run '${{SUITE:-quick}}' --stage {stage} ${{FRESH:+--fresh}}"
         )

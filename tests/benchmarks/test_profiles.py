@@ -1,13 +1,16 @@
 """Profiles hand the grid to a cluster: each is known to Snakemake, and mistakes are told in one line."""
 
 import importlib.util
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake_interface_executor_plugins.settings import CommonSettings
 
 from sideband.benchmarks.grid import processes, profile, progress
 from sideband.benchmarks.grid import run as grid
@@ -35,19 +38,20 @@ STOPPED = "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. Detailed failure re
 FAILED = STOPPED.replace("TIMEOUT", "FAILED")
 
 
-@pytest.mark.parametrize("name", ["slurm", "htcondor"])
+@pytest.mark.parametrize("name", ["slurm", "htcondor", "kubernetes"])
 def test_a_profile_goes_through_the_whole_grid(name: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(f"snakemake_executor_plugin_{name}") is None:
         pytest.skip(f"needs pip install '.[{name}]'")
     suite = suites.load("smoke")
     suite.save(tmp_path / "suite.json")
     piece = Piece(methods=["cwola"])
-    command = grid._command(suite, tmp_path, None, None, piece, None, profile.folder(name))
-    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    folder = profile.folder(name)
+    command = [*grid._command(suite, tmp_path, None, None, piece, None, folder), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=profile.environment(folder))
     assert done.returncode == 0, done.stderr
     assert "--cores" not in command
     said = done.stdout + done.stderr
-    most = yaml.safe_load((profile.folder(name) / "config.yaml").read_text())["max-threads"]
+    most = yaml.safe_load((folder / "config.yaml").read_text())["max-threads"]
     for rule in ("fit_cwola", "throughput_score_cwola", "report"):
         assert f"rule {rule}:" in said
     alone = said.split("rule throughput_score_cwola:")[1].split("\n\n")[0]
@@ -56,15 +60,39 @@ def test_a_profile_goes_through_the_whole_grid(name: str, tmp_path: Path) -> Non
 
 def test_every_profile_shipped_says_what_it_needs() -> None:
     names = [path.name for path in profile.PROFILES.iterdir()]
-    assert sorted(names) == ["htcondor", "slurm"]
+    assert sorted(names) == ["htcondor", "kubernetes", "slurm"]
     for name in names:
         content = yaml.safe_load((profile.folder(name) / "config.yaml").read_text())
-        assert content["executor"] == name
+        own = f"snakemake_executor_plugin_{content['executor'].replace('-', '_')}"
+        assert content["executor"] == name or (profile.folder(name) / own / "__init__.py").is_file()
         assert {"jobs", "cores", "max-threads", "latency-wait"} <= set(content)
 
 
+def test_a_profile_may_bring_an_executor_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for before, found in {"": str(tmp_path), "/elsewhere": f"{tmp_path}:/elsewhere"}.items():
+        monkeypatch.setenv("PYTHONPATH", before)
+        assert profile.environment(tmp_path)["PYTHONPATH"] == found
+        assert profile.environment(None)["PYTHONPATH"] == before
+
+
+def test_pods_share_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pods start in the suite's folder, and Snakemake copies neither sources nor results to them."""
+    apart = CommonSettings(non_local_exec=True, implies_no_shared_fs=True, job_deploy_sources=True)
+    plugin = SimpleNamespace(Executor=object, ExecutorSettings=object, common_settings=apart)
+    monkeypatch.setitem(sys.modules, "snakemake_executor_plugin_kubernetes", plugin)
+    place = profile.folder("kubernetes") / "snakemake_executor_plugin_kubernetes_volume" / "__init__.py"
+    found = runpy.run_path(str(place))
+    settings = found["common_settings"]
+    assert settings.non_local_exec
+    assert not settings.implies_no_shared_fs
+    assert not settings.job_deploy_sources
+    executor = found["Executor"]()
+    executor.workflow = SimpleNamespace(workdir_init="/runs/my suite")
+    assert executor.get_job_exec_prefix(None) == "cd '/runs/my suite'"
+
+
 def test_mistakes_in_a_profile_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"--profile nowhere: no folder with a config.yaml, and none of htcondor, slurm"):
+    with pytest.raises(BadInput, match=r"no folder with a config.yaml, and none of htcondor, kubernetes, slurm"):
         profile.folder("nowhere")
     (tmp_path / "config.yaml").write_text("executor: slurm\n")
     assert profile.folder(str(tmp_path)) == tmp_path

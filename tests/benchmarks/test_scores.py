@@ -107,7 +107,7 @@ def test_scores_come_home(tmp_path: Path, ran: Path, columns: pd.DataFrame, suff
     [
         ("transit", None, "o.root", (), "method 'transit': not in suite toy; there are: anode, cathode"),
         ("anode", None, "o.root", (), "method 'anode': has no template, so nothing is cross-fitted"),
-        ("cathode", None, "o.root", (), r"scores.h5: not made yet; `python -m benchmarks run` makes it"),
+        ("cathode", None, "o.root", (), r"scores.h5: not made yet; `python -m sideband.benchmarks run` makes it"),
         ("cathode", "1-2", "o.root", (), "window '1-2': not in suite toy; there are: 420-480, 600-650"),
         ("cathode", "600-650", "o.npz", (), r"o.npz: ends in none of .parquet, .root"),
         ("cathode", "600-650", "o.root", ("mett",), r"no column 'mett' .columns there: m_vis, met"),

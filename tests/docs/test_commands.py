@@ -1,6 +1,7 @@
 """Commands in the pages: each is given to the argument parser that will read it, and none is run."""
 
 import importlib
+import os
 import re
 import shlex
 import sys
@@ -10,18 +11,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-import yaml
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.grid import suite as suites
 from sideband.infer.arguments import Parser
+from tests import compose
 from tests.docs.pages import INLINE, PAGES, ROOT, blocks, name, prose
 
 PACKAGES = ("infer", "benchmarks", "train", "export")
 OTHERS = (  # that are not ours
     *("mlflow ui --backend-store-uri", "mlflow models serve -m models:/", "export MLFLOW_TRACKING_URI=", "curl "),
     *("pip install", "pre-commit install", 'eval "$(register-python-argcomplete sideband)"'),
-    *(".ci/slurm st", "apptainer exec docker-daemon:sideband-infer", "apt-get install"),
+    *("apptainer exec docker-daemon:sideband-infer", "apt-get install"),
     "docs/deploy/cpp/build/sideband_score",
 )
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -81,7 +82,7 @@ def check_make(arguments: list[str]) -> None:
 
 def check_compose(arguments: list[str]) -> None:
     files = [arguments[at + 1] for at, each in enumerate(arguments) if each == "-f"] or ["docker-compose.yml"]
-    services = {name for file in files for name in yaml.safe_load((ROOT / file).read_text())["services"]}
+    services = {name for file in files for name in compose.services(file)}
     rest = [each for at, each in enumerate(arguments) if each != "-f" and arguments[at - 1] != "-f"]
     options = {each for each in rest if each.startswith("-")}
     command, *named = (each for each in rest if each not in options)
@@ -110,6 +111,8 @@ def test_commands_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             case ["python" | "cmake" | "npm" | "node", *rest] if "docs/deploy" in line:
                 named = [each for each in rest if each.startswith("docs/") and "/build" not in each]
                 assert all((ROOT / each).exists() for each in named), line
+            case [script, *_] if script.startswith(".ci/"):
+                assert os.access(ROOT / script, os.X_OK), line
             case _:
                 assert line.startswith(OTHERS), f"nobody knows how to check: {line}"
 

@@ -1,4 +1,7 @@
-"""The programs that run exported files elsewhere give what `infer` gives; those whose tools are missing are skipped."""
+"""The programs that run exported files elsewhere give what `infer` gives; those whose tools are missing are skipped.
+
+MUST_RUN names those that fail instead: MUST_RUN="cpp node browser".
+"""
 
 import os
 import shutil
@@ -6,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import onnxruntime
@@ -20,6 +24,7 @@ KIT = DOCS / "deploy"
 CHECK = [sys.executable, str(KIT / "check.py")]
 HEADERS = Path(os.environ.get("ONNXRUNTIME_INCLUDE", "/usr/include/onnxruntime"))
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+MUST_RUN = os.environ.get("MUST_RUN", "").split()
 
 
 def showers(path: Path) -> Path:
@@ -39,7 +44,7 @@ def in_python(_: Path) -> list[str]:
 
 def in_cpp(folder: Path) -> list[str]:
     if not (shutil.which("c++") and shutil.which("cmake") and (HEADERS / "onnxruntime_cxx_api.h").is_file()):
-        pytest.skip(f"needs a C++ compiler, CMake and ONNX Runtime's headers in {HEADERS} (or in ONNXRUNTIME_INCLUDE)")
+        lacks("cpp", f"a C++ compiler, CMake and ONNX Runtime's headers in {HEADERS} (or in ONNXRUNTIME_INCLUDE)")
     (wheel,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
     for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # which the linker and the loader look for
         (folder / name).symlink_to(wheel)
@@ -50,20 +55,24 @@ def in_cpp(folder: Path) -> list[str]:
 
 
 def in_node(_: Path) -> list[str]:
-    needs("onnxruntime-node")
+    packages("node", "onnxruntime-node")
     return ["node", str(KIT / "js" / "score.mjs")]
 
 
 def in_a_browser(_: Path) -> list[str]:
-    needs("onnxruntime-web", "playwright-core")
+    packages("browser", "onnxruntime-web", "playwright-core")
     if not Path(CHROMIUM).is_file():
-        pytest.skip(f"needs Chromium, and {CHROMIUM} is not there (CHROMIUM names another)")
+        lacks("browser", f"Chromium, and {CHROMIUM} is not there (CHROMIUM names another)")
     return ["node", str(KIT / "js" / "page.mjs")]
 
 
-def needs(*packages: str) -> None:
-    if not shutil.which("node") or not all((KIT / "js" / "node_modules" / each).is_dir() for each in packages):
-        pytest.skip(f"needs Node and {' and '.join(packages)}: npm install --prefix docs/deploy/js --ignore-scripts")
+def packages(program: str, *names: str) -> None:
+    if not shutil.which("node") or not all((KIT / "js" / "node_modules" / each).is_dir() for each in names):
+        lacks(program, f"Node and {' and '.join(names)}: npm install --prefix docs/deploy/js --ignore-scripts")
+
+
+def lacks(program: str, what: str) -> NoReturn:
+    (pytest.fail if program in MUST_RUN else pytest.skip)(f"{program} needs {what}")
 
 
 @pytest.fixture(scope="module", params=[in_python, in_cpp, in_node, in_a_browser])
@@ -124,6 +133,13 @@ def test_files_that_are_not_ours_are_refused(run, tmp_path: Path) -> None:
     done = run(graphs.foreign(tmp_path / "score.onnx"), "x,y\n1,2\n")
     assert done.returncode == 2
     assert "not a file of Sideband" in done.stderr
+
+
+def test_what_must_run_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    for named, outcome in (([], pytest.skip.Exception), (["cpp"], pytest.fail.Exception)):
+        monkeypatch.setattr(sys.modules[__name__], "MUST_RUN", named)
+        with pytest.raises(outcome, match="cpp needs a compiler"):
+            lacks("cpp", "a compiler")
 
 
 def test_a_wrong_program_is_caught(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sideband.benchmarks.events.own import dijets
 from sideband.benchmarks.events.task import Range, seed_name, window_name
 from sideband.benchmarks.problems.search.draw import BACKGROUND_SPLIT, Recipe
 from sideband.infer import events
+from sideband.infer.called import called
 from sideband.infer.columns import ROW, SOURCE_ROW
 from sideband.infer.errors import BadInput
 
@@ -160,7 +161,9 @@ def with_sample(suite: "Suite", folder: Path) -> dict[str, Any]:
     parts = {part: str(folder / f"{part}.h5") for part in sources.PARTS if (folder / f"{part}.h5").is_file()}
     for part in ("data", "signal"):
         if part not in parts:
-            raise BadInput(f"--events {folder}: no {part}.h5 there; `python -m benchmarks generate sample` makes it")
+            raise BadInput(
+                f"--events {folder}: no {part}.h5 there; `{called('benchmarks', 'generate sample')}` makes it"
+            )
     with events.opened(parts["data"]) as file:
         there = events.count(file, ["m_jj"], parts["data"])
     there = there if "background" in parts else int(there * BACKGROUND_SPLIT["data"])
