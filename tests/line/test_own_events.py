@@ -25,7 +25,7 @@ def test_without_labels_there_is_what_needs_no_truth(unlabelled: Ran) -> None:
     assert set(zip(closed["window"], closed["method"], strict=True)) == {(VALIDATION, "cathode")}
     controls = results[results["metric"].isin(["closure_floor", "closure_sidebands"])]
     assert set(controls["window"]) == {VALIDATION}
-    excess = results[results["metric"] == "excess_0.01"]
+    excess = results[results["metric"] == "z_direct_1e-2"]
     assert sorted(zip(excess["window"], excess["method"], strict=True)) == [
         (VALIDATION, "cathode"),
         (WINDOW, "cathode"),
