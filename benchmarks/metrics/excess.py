@@ -11,6 +11,9 @@ from sideband.benchmarks.metrics import weighted
 
 Array = NDArray[np.floating]
 
+# What significances are called everywhere: with statistical errors only, and with δ_sys as well.
+DIRECT, COMPLETE = "z_direct", "z_with_systematic"
+
 
 @dataclass(frozen=True)
 class Excess:

@@ -130,7 +130,7 @@ def made_up(suite: suites.Suite) -> Results:
                 {**here, "injection": "n0", "method": "cathode", "metric": "closure_auc", "value": value - 0.001}
             )
             rows[-1]["high"] = value
-            rows.append({**here, "injection": "n0", "method": "cathode", "metric": "excess_0.01", "value": 4.25})
+            rows.append({**here, "injection": "n0", "method": "cathode", "metric": "z_direct_1e-2", "value": 4.25})
     drawn = [
         {
             "window": name,

@@ -51,7 +51,7 @@ def test_unlabelled_numbers(unlabelled_run: Run) -> None:
     found = results.gather(*unlabelled_run)
     assert found.curves.empty
     assert found.metric("sic_1e-3").empty
-    values = found.metric("excess_0.01")
+    values = found.metric("z_direct_1e-2")
     assert list(values["value"]) == [1.5, 1.5]  # CATHODE in two windows; ANODE makes no template
     assert list(values["note"]) == ["observed 12, expected 10.0 ± 2.0"] * 2
     assert list(found.metric("closure_floor")["window"]) == ["2700-3100"]

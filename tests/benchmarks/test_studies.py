@@ -103,7 +103,7 @@ def scan_rows() -> list[dict[str, Any]]:
         for name, value in values.items()
     ]
     for place, window in enumerate(["3.1-3.5", "3.2-3.6", "3.3-3.7", "3.4-3.8"]):
-        here = {"method": "sigma", "metric": "excess_0.01", "window": window}
+        here = {"method": "sigma", "metric": "z_direct_1e-2", "window": window}
         rows.append(here | {"injection": "n100", "value": 6.0 - abs(place - 2)})
         rows += [here | {"injection": "n0", "seed": f"s{seed}", "value": (-1) ** seed * place} for seed in (1, 2)]
     return rows

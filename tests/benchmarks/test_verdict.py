@@ -63,9 +63,9 @@ def counted(observed: float, expected: float, error: float, **place: Any) -> lis
     place = {"method": "cathode"} | place
     z = significance(observed, expected, error)
     return [
-        place | {"metric": "observed_0.01", "value": observed},
-        place | {"metric": "expected_0.01", "value": expected, "high": expected + error},
-        place | {"metric": "excess_0.01", "value": z},
+        place | {"metric": "observed_1e-2", "value": observed},
+        place | {"metric": "expected_1e-2", "value": expected, "high": expected + error},
+        place | {"metric": "z_direct_1e-2", "value": z},
     ]
 
 
@@ -105,7 +105,7 @@ def test_one_row_a_method_with_everything() -> None:
         *SENSITIVE,
         *draws("cathode", [0.51] * 8, "closure_auc", "n750"),
         *draws("cathode", [1.5] * 8, "sculpting_0.01", "n750"),
-        *draws("cathode", [0.1, 3.5, -4, 1, 1, 1, 1, 1], "excess_0.01", "n0"),
+        *draws("cathode", [0.1, 3.5, -4, 1, 1, 1, 1, 1], "z_direct_1e-2", "n0"),
         *({"method": name, "metric": "fit_cpu_seconds", "value": 7.0} for name in ("cathode", "feta")),
         {"method": "sideband", "metric": "fit_cpu_seconds", "value": 10.0},
         {"method": "base_simulation", "metric": "fit_cpu_seconds", "value": 100.0},
@@ -155,11 +155,11 @@ def test_validation_windows_give_the_error_of_the_signal_region() -> None:
         *counted(140, 100, 5, method="feta"),
     ]
     found = results(rows, **VALIDATED)
-    (delta,) = found.metric("systematic_0.01").to_dict("records")
+    (delta,) = found.metric("systematic_1e-2").to_dict("records")
     assert (delta["method"], delta["injection"], delta["window"]) == ("cathode", "n750", "3.3-3.7")
     found_there = ((0.5**2 + 0.1**2) / 2) ** 0.5  # half too many in one window, a tenth too few in the other
     assert delta["value"] == pytest.approx(found_there)
-    (z,) = found.metric("significance_0.01")["value"]
+    (z,) = found.metric("z_with_systematic_1e-2")["value"]
     assert z == pytest.approx(significance(140, 100, 5, found_there))
     assert z < 0.5 * significance(140, 100, 5)
     table = {(row[1], row[2]): row[-1] for row in excess.regions(found).rows}

@@ -27,7 +27,7 @@ def test_without_labels_there_is_what_needs_no_truth(unlabelled: Ran) -> None:
     assert sorted(zip(closed["window"], closed["method"], strict=True)) == [(VALIDATION, name) for name in METHODS]
     controls = results[results["metric"].isin(["closure_floor", "closure_sidebands"])]
     assert set(controls["window"]) == {VALIDATION}
-    excess = results[results["metric"] == "excess_0.01"]
+    excess = results[results["metric"] == "z_direct_1e-2"]
     assert sorted(zip(excess["window"], excess["method"], strict=True)) == [
         (window, name) for window in (VALIDATION, WINDOW) for name in METHODS
     ]

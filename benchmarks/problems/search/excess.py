@@ -15,7 +15,7 @@ from sideband.benchmarks.report.content import Picture, Section, Table, number
 from sideband.benchmarks.report.results import Results
 
 COUNTS = ("observed", "expected")
-KINDS = (*COUNTS, "excess", "systematic", "significance")
+KINDS = (*COUNTS, metric.DIRECT, "systematic", metric.COMPLETE)
 STATISTICAL = "statistical errors only; may be all template"
 
 
@@ -54,7 +54,7 @@ def validation(results: Results) -> Table:
         cells = found[found["window"].isin(windows)]
         if len(cells):
             delta, error = metric.systematic(zip(cells["observed"], cells["expected"], cells["error"], strict=True))
-            ends = [number(cells["excess"].agg(end)) for end in ("min", "max")]
+            ends = [number(cells[metric.DIRECT].agg(end)) for end in ("min", "max")]
             row = [labels.count(results.suite, place), name, cut, f"{delta:.3f} ± {error:.3f}"]
             rows.append([*row, *ends, str(len(cells))])
     head = [labels.INJECTED, "method", "template efficiency", "δ_sys ± statistical", "smallest Z, statistical"]
@@ -97,10 +97,10 @@ def _summary(cells: pd.DataFrame, seeds: dict[str, int]) -> list[str]:
     if len(of_seed) == 1:
         counts[1] += f" ± {number(float(of_seed['error'].iloc[0]))}"
     measured = of_seed["systematic"].dropna()
-    z = of_seed["significance" if len(measured) else "excess"]
+    z = of_seed[metric.COMPLETE if len(measured) else metric.DIRECT]
     errors = f"statistical, δ_sys = {measured.iloc[0]:.3f}" if len(measured) else STATISTICAL
     probability = f"{metric.probability(float(z.median())):.2g}" if z.notna().any() else "n/a"
-    return [*counts, labels.spread(of_seed["excess"].tolist()), labels.spread(z.tolist()), probability, errors]
+    return [*counts, labels.spread(of_seed[metric.DIRECT].tolist()), labels.spread(z.tolist()), probability, errors]
 
 
 def _groups(results: Results) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
@@ -116,9 +116,10 @@ def _groups(results: Results) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
 def _cells(results: Results) -> pd.DataFrame:
     """One row a cell and cut, with the columns `KINDS` and the expectation's statistical error."""
     rows = results.numbers[["window", "injection", "seed", "method", "metric", "value", "high"]]
-    kind, cut = ([str(name).partition("_")[place] for name in rows["metric"]] for place in (0, 2))
+    kind, cut = ([str(name).rpartition("_")[place] for name in rows["metric"]] for place in (0, 2))
     rows = rows.assign(kind=kind, cut=cut)
     rows = rows[rows["kind"].isin(KINDS)]
+    rows["cut"] = [f"{float(cut):g}" for cut in rows["cut"]]
     index = ["window", "injection", "seed", "method", "cut"]
     table = rows.pivot_table(index=index, columns="kind", values="value", sort=False).reindex(columns=list(KINDS))
     expected = rows[rows["kind"] == "expected"].set_index(index)
@@ -158,5 +159,5 @@ def _points(axes: Axes, cells: pd.DataFrame, windows: list[str], beside: float, 
     """Open points with statistical errors alone, filled ones with all."""
     x = np.array([windows.index(window) + beside for window in cells["window"]])
     colour = style.colour(method)
-    axes.plot(x, cells["excess"], "o", ms=4, color=colour, mfc="none", label=style.title(method))
-    axes.plot(x, cells["significance"], "o", ms=4, color=colour, label=f"_{style.title(method)}, with δ_sys")
+    axes.plot(x, cells[metric.DIRECT], "o", ms=4, color=colour, mfc="none", label=style.title(method))
+    axes.plot(x, cells[metric.COMPLETE], "o", ms=4, color=colour, label=f"_{style.title(method)}, with δ_sys")

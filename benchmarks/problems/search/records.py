@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sideband.benchmarks.metrics import sculpting, sic
+from sideband.benchmarks.metrics import excess, sculpting, sic
 from sideband.benchmarks.report.records import CLOSURE, COUNT, NUMBER, VALUE, Schema, holding, items, or_none, row
+from sideband.benchmarks.tracking import names
 
 WEIGHTS = 40  # bins between those of `closure.WEIGHTS`, which takes seconds to import
 
@@ -71,7 +72,7 @@ def rows(evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield row(f"sculpting_{efficiency:g}", shaped["chi2"][place], note=note)
     for item in evaluation["excess"] or []:
         note = f"observed {item['observed']}, expected {item['expected']:.1f} ± {item['error']:.1f}"
-        cut = f"{item['efficiency']:g}"
-        yield row(f"excess_{cut}", item["significance"], note=note)
+        cut = names.cut(item["efficiency"])
+        yield row(f"{excess.DIRECT}_{cut}", item["significance"], note=note)
         yield row(f"observed_{cut}", item["observed"], note="data events above the cut")
         yield row(f"expected_{cut}", item["expected"], item["error"], "from the template, with its statistical error")

@@ -38,7 +38,7 @@ def across(suite: "Suite", rows: Sequence[Row]) -> Iterator[Row]:
             note = f"root mean square relative excess of {len(found)} cells in validation windows"
             yield cell | row(f"systematic_{cut}", delta, error, note)
             z = excess.significance(*counts, delta)
-            yield cell | row(f"significance_{cut}", z, note=f"with a systematic error of {delta:.3g}")
+            yield cell | row(f"{excess.COMPLETE}_{cut}", z, note=f"with a systematic error of {delta:.3g}")
 
 
 def _counts(rows: Sequence[Row]) -> Iterator[tuple[Row, str, Counts]]:

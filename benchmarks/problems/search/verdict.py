@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from sideband.benchmarks import catalogue
+from sideband.benchmarks.metrics.excess import COMPLETE, DIRECT
 from sideband.benchmarks.problems.search import excess, labels, ranking
 from sideband.benchmarks.problems.search import suite as suites
 from sideband.benchmarks.problems.search.ranking import QUANTITIES, Ranking
@@ -75,8 +76,8 @@ def _quality(results: Results) -> list[Column]:
 
 def _alarms(rows: pd.DataFrame) -> str:
     """How many excesses of a method are false alarms, of all cuts and draws without signal."""
-    for kind, errors in (("significance_", "errors with δ_sys"), ("excess_", excess.STATISTICAL)):
-        found = rows[rows["metric"].str.startswith(kind)]["value"].dropna()
+    for kind, errors in ((COMPLETE, "errors with δ_sys"), (DIRECT, excess.STATISTICAL)):
+        found = rows[rows["metric"].str.startswith(f"{kind}_")]["value"].dropna()
         if len(found):
             return f"{int((found >= ALARM).sum())} of {len(found)}, largest Z {number(found.max())}, {errors}"
     return "n/a"

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.metrics.excess import COMPLETE, DIRECT
 from sideband.benchmarks.problems.search import closure, excess, labels
 from sideband.benchmarks.problems.search import suite as suites
 from sideband.benchmarks.report import cost, style
@@ -127,14 +128,14 @@ def _extremes(results: Results) -> Table:
     """Of each method and cut: the largest |Z| without signal, and where the largest Z is with signal."""
     rows = []
     rows_of_regions = results.numbers[results.numbers["window"].isin(suites.regions(results.suite))]
-    complete = rows_of_regions["metric"].str.startswith("significance_").any()
-    kind, errors = ("significance_", "errors with δ_sys") if complete else ("excess_", excess.STATISTICAL)
-    found = rows_of_regions[rows_of_regions["metric"].str.startswith(kind)]
+    complete = rows_of_regions["metric"].str.startswith(f"{COMPLETE}_").any()
+    kind, errors = (COMPLETE, "errors with δ_sys") if complete else (DIRECT, excess.STATISTICAL)
+    found = rows_of_regions[rows_of_regions["metric"].str.startswith(f"{kind}_")]
     injected = results.suite.injections()
-    for (name, metric), group in found.groupby(["method", "metric"], sort=False):
+    for (name, called), group in found.groupby(["method", "metric"], sort=False):
         empty = group[[injected[injection] == 0 for injection in group["injection"]]]
         full = group[[bool(injected[injection]) for injection in group["injection"]]]
-        row = [style.title(str(name)), str(metric).removeprefix(kind)]
+        row = [style.title(str(name)), f"{float(str(called).removeprefix(f'{kind}_')):g}"]
         if len(empty):
             beyond = int((empty["value"].abs() >= LIMIT).sum())
             row += [

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from sideband.benchmarks.events import task
 from sideband.benchmarks.metrics import sic
+from sideband.benchmarks.metrics.excess import DIRECT
 from sideband.benchmarks.problems.search import labels
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Picture, Section, Table, number
@@ -88,7 +89,7 @@ def _of_task(results: Results, name: str) -> Iterator[Row]:
             for of in (method, "iad")
         )
         empty = numbers["injection"].map(lambda each: injections.get(each) == 0).astype(bool)
-        alarms = numbers[numbers["metric"].str.startswith("excess_") & empty]
+        alarms = numbers[numbers["metric"].str.startswith(f"{DIRECT}_") & empty]
         if len(closed) or np.isfinite(ours).any():
             yield Row(
                 name,
