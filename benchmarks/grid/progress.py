@@ -1,6 +1,7 @@
 """The progress of a run, read from Snakemake's output: jobs done, jobs failed, seconds left."""
 
 import collections
+import math
 import re
 import signal
 import sys
@@ -32,14 +33,14 @@ class Watch:
 
     Args:
         budget: expected seconds of a step on one core, by the start of its rule's name.
-        cores: CPU cores that share the work.
+        cores: CPU cores that share the work; None on a cluster, where jobs wait and nobody knows how many work at once.
         failed: rule and log of each job that has failed; signals: what has ended some of them, by log.
         refused: why a cluster takes no job; "" as long as it does.
         last: the last line.
     """
 
     budget: dict[str, float]
-    cores: int
+    cores: int | None
     failed: list[tuple[str, str]] = field(default_factory=list)
     signals: dict[str, str] = field(default_factory=dict)
     refused: str = ""
@@ -52,7 +53,7 @@ class Watch:
         self._running: dict[str, tuple[str, float]] = {}
         self._counting, self._failing, self._status = False, "", ""
         self._rule = ""
-        self._printed = time.monotonic()
+        self._begun = self._printed = time.monotonic()
 
     @contextmanager
     def showing(self, title: str) -> Iterator[None]:
@@ -119,6 +120,12 @@ class Watch:
 
     def seconds_left(self) -> float:
         """An estimate of the seconds until the grid is done; jobs that run alone on the machine count in full."""
+        if self.cores is None:
+            done, left = (
+                sum(steps.seconds(rule, self.budget) * number for rule, number in jobs.items())
+                for jobs in (self._done, self._planned - self._done)
+            )
+            return (time.monotonic() - self._begun) * left / done if done else math.inf
         left = 0.0
         for rule, number in self._planned.items():
             share = 1 if steps.is_alone(rule) else self.cores
@@ -127,8 +134,9 @@ class Watch:
 
     def _show(self) -> None:
         done, total = sum(self._done.values()), sum(self._planned.values())
-        left = f"about {self.seconds_left():.0f} s left" if done < total else ""
+        known = done < total and math.isfinite(self.seconds_left())
+        left = f"about {self.seconds_left():.0f} s left" if known else ""
         self._bar.update(self._task, completed=done, total=total, left=left)
         if not sys.stderr.isatty() and time.monotonic() - self._printed > PRINT_SECONDS:
-            print(f"{self._title}: {done} of {total} steps, {left}", flush=True)
+            print(f"{self._title}: {done} of {total} steps{left and f', {left}'}", flush=True)
             self._printed = time.monotonic()

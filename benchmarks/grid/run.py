@@ -110,7 +110,7 @@ def _snakemake(
     profile: Path | None = None,
 ) -> bool:
     """Run Snakemake in a folder that is owned, with progress; say on one line each what has failed."""
-    watch = Watch(the_suite["budget"], number or cores())
+    watch = Watch(the_suite["budget"], (number or cores()) if profile is None else None)
     with (
         # Warm processes serve this machine alone.
         kept_warm() if profile is None else nullcontext() as warm,

@@ -101,3 +101,18 @@ def test_watch_estimates_the_seconds_left(clock: Clock) -> None:
         assert watch.expected("fit_b") == 20
         assert watch.expected("score_a") == 2 * default
         assert watch.seconds_left() == pytest.approx((20 + 20 + 2 * default) / 2 + 6)
+
+
+def test_on_a_cluster_the_estimate_goes_by_the_clock(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """There all jobs are handed over at once, and wait."""
+    watch = progress.Watch({"fit_": 10.0, "score_": 5.0}, cores=None)
+    with watch.showing("test"):
+        for line in ("job count", "fit_a 4", "score_a 2", "total 6", "rule fit_a:", "    jobid: 7"):
+            watch.read(line)
+        clock.now += 60
+        watch.read("rule fit_a:")
+        watch.read("    jobid: 8")
+        assert watch.seconds_left() == float("inf")
+        watch.read("Finished jobid: 7 (Rule: fit_a)")
+        assert watch.seconds_left() == pytest.approx(60 * (3 * 10 + 2 * 5) / 10)
+    assert capsys.readouterr().out == "test: 1 of 6 steps, about 240 s left\n"
