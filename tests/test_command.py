@@ -70,8 +70,8 @@ def test_hints_name_commands_as_they_are_typed(typed: str, tmp_path: Path) -> No
     (tmp_path / "score.onnx").write_text("not a graph")
     words = typed.replace("sideband", str(tmp_path / "sideband")) if typed.startswith("sideband") else typed
     asked = [sys.executable, *words.split(), "check", str(tmp_path / "score.onnx")]
-    path = {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | path)
+    own = {name: value for name, value in os.environ.items() if name != called.CALLED} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, env=own)
     assert done.returncode == 2
     start = typed if typed.startswith("sideband") else f"python {typed}"
     assert f"is it a file of `{start.replace('infer', 'export')}`?" in done.stderr

@@ -31,7 +31,10 @@ methods: {cathode: {}, cwola: {}}
 throughput: {seconds: 0.01, repeats: 3, batches: [1000], file_events: 1000}
 """
 # Of the smoke suite; the suite is run whole in the containers.
-LEFT_OUT = ("anode", "ranode", "supervised", "cwola", "drapes", "curtains", "feta")
+LEFT_OUT = (
+    *("anode", "ranode", "supervised", "cwola", "drapes", "curtains", "feta"),
+    *("reversal", "curtainsf4f", "sigma_one", "drapes_one"),
+)
 EVENTS = "dataset: {source: hdf5, data: %s.h5, mass: {column: m_vis, unit: GeV}, features: [width, n_tracks, charge]%s}"
 
 
