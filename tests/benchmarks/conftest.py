@@ -82,6 +82,9 @@ def evaluation(labelled: bool, template: bool, closed: bool, value: float) -> di
             {"efficiency": 0.01, "observed": 12, "expected": 10.0, "error": 2.0, "significance": value},
             {"efficiency": 0.001, "observed": 2, "expected": 1.0, "error": 0.5, "significance": -value},
         ]
+        spectrum = {"observed": [40, 12, 0], "expected": [0.0, 10.0, 0.0], "error": [0.0, 2.0, 0.0]}
+        cuts = [{"efficiency": efficiency} | spectrum for efficiency in (1.0, 0.01)]
+        record["spectra"] = {"edges": [2900.0, 3300.0, 3700.0, 4100.0], "cuts": cuts}
     if template and closed:
         record["closure"] = {"auc": 0.51, "error": 0.003, "events": 2000, "weights": [[50] * 40, [50] * 40]}
     return record | provenance.record()

@@ -35,7 +35,7 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory, toy_events: Callable[..
 
 
 def template_of(truth: Events, the_task: task.Task, path: Path) -> Path:
-    return write(path, **{name: truth.features[:, index] for index, name in enumerate(the_task.features)})
+    return write(path, **truth.columns(the_task.mass, the_task.features))
 
 
 def test_a_labelled_cell(small_task: Path, tmp_path: Path) -> None:
@@ -176,6 +176,12 @@ def test_unlabelled_cells_have_excess_and_no_sic(unlabelled: dict[str, Path], tm
         for item in record["excess"]:
             assert item["expected"] == pytest.approx(item["efficiency"] * inside.sum(), rel=0.02)
             assert abs(item["significance"]) < 5
+        before, *above = record["spectra"]["cuts"]
+        assert sum(before["expected"]) == pytest.approx(inside.sum())
+        assert sum(before["observed"]) > 2 * inside.sum()  # at every mass
+        for item, cut in zip(record["excess"], above, strict=True):
+            assert cut["efficiency"] == item["efficiency"]
+            assert sum(cut["expected"]) == pytest.approx(item["expected"])
         if name == "validation":
             assert record["closure"]["events"] == 400
         else:

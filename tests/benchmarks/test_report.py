@@ -192,7 +192,9 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     assert "there is no SIC" in text
     assert "Without labels the true background is known in sideband validation windows alone" in text
     stems = {drawn.stem for drawn in (folder / "report" / "figures").glob("*.svg")}
-    assert {"excess", "closure_2700-3100", "features_2700-3100_cathode"} <= stems
+    assert {"excess", "spectra_3300-3700", "closure_2700-3100", "features_2700-3100_cathode"} <= stems
+    drawn = {one["label"] for one in readouts(text)["spectra_3300-3700"]["series"]}
+    assert {"CATHODE, before any cut", "CATHODE, ε = 0.01", "CATHODE, ε = 0.01, template"} <= drawn
     assert not any(stem.startswith("sic") for stem in stems)
     results = gather(suite, folder)
     (first, second) = excess.regions(results).rows
@@ -216,6 +218,18 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     assert (
         "Mass range 2000–6000 GeV; signal region 3300-3700 GeV; validation windows 2700-3100 GeV" in protocol["masses"]
     )
+
+
+def test_spectra_with_too_few_bins_are_refused(
+    unlabelled_run: Run, tmp_path: Path, command: Callable[..., Outcome]
+) -> None:
+    shutil.copytree(unlabelled_run[1], tmp_path / "runs")
+    path = tmp_path / "runs" / "3300-3700" / "observed" / "s1" / "cathode" / "evaluation.json"
+    record = json.loads(path.read_text())
+    record["spectra"]["cuts"][1]["expected"].pop()
+    path.write_text(json.dumps(record))
+    line = command("benchmarks", "report", tmp_path / "runs").refused()
+    assert f"{path}: spectra: not as many bins as edges" in line
 
 
 def test_missing_cells_are_listed(labelled_run: Run, tmp_path: Path, command: Callable[..., Outcome]) -> None:

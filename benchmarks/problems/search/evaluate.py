@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sideband.benchmarks.events import task
 from sideband.benchmarks.events.tables import Events
-from sideband.benchmarks.metrics import closure, excess, sculpting, sic
+from sideband.benchmarks.metrics import closure, excess, sculpting, sic, spectrum
 from sideband.benchmarks.problems import origin
 from sideband.infer import draws, events, provenance
 from sideband.infer.columns import joined
@@ -46,9 +46,10 @@ def evaluate(
 
     Returns:
         One record. `sic`, `sculpting`, `closure` and `excess` are None where they cannot be computed; then a key such
-        as `sic_missing` gives the reason. If the template starts from the signal region, `signal_like` is the closure
-        test of those of its events that started from signal. With latents, `latent_closure` is the closure test
-        of what the classifier sees: encoded true background of the window against the encoded template.
+        as `sic_missing` gives the reason. With an excess come `spectra`, the mass spectra that it is read from. If the
+        template starts from the signal region, `signal_like` is the closure test of those of its events that started
+        from signal. With latents, `latent_closure` is the closure test of what the classifier sees: encoded true
+        background of the window against the encoded template.
 
     Raises:
         BadInput: a file that is not of this task, or holds too few events.
@@ -64,13 +65,34 @@ def evaluate(
         record |= _of_template(the_task, template, made, weight, closure_events)
         if latents:
             record |= _of_latents(the_task, latents, weight, closure_events)
-    if data_scores is None or template_scores is None:
+    if template is None or data_scores is None or template_scores is None:
         record["excess_missing"] = "no cross-fitted scores: they need a template and 'excess' in the suite"
     else:
-        data = events.read(data_scores, ["score"])["score"][_inside(the_task)]
+        score = events.read(data_scores, ["score"])["score"]
         held_out = events.read(template_scores, ["score"])["score"]
+        data = score[_inside(the_task)]
         record["excess"] = [asdict(excess.excess(data, held_out, each, weight)) for each in efficiencies]
+        record["spectra"] = _spectra(the_task, score, template, held_out, weight, efficiencies)
     return record
+
+
+def _spectra(
+    the_task: task.Task,
+    score: Array,
+    template: Path,
+    held_out: Array,
+    weight: Array | None,
+    efficiencies: tuple[float, ...],
+) -> Record:
+    """Mass spectra of the data above each cut, with what the template expects in the window."""
+    mass, made = (
+        events.read(path, [the_task.mass], group)[the_task.mass]
+        for path, group in ((the_task.path, "data"), (template, "/"))
+    )
+    bins = spectrum.edges(the_task.window, (float(mass.min()), float(mass.max())))
+    data, predicted = spectrum.Sample(mass, score), spectrum.Sample(made, held_out, weight)
+    found = spectrum.spectra(data, predicted, the_task.window, efficiencies, bins)
+    return {"edges": bins.tolist(), "cuts": [asdict(each) for each in found]}
 
 
 def _of_scores(the_task: task.Task, scores: Path) -> Record:

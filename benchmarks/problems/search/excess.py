@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sideband.benchmarks.metrics import excess as metric
-from sideband.benchmarks.problems.search import labels
+from sideband.benchmarks.problems.search import labels, spectra
 from sideband.benchmarks.problems.search import suite as suites
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Picture, Section, Table, number
@@ -43,7 +43,8 @@ def section(results: Results) -> Section | None:
         )
     tables = [table for table in (validation(results), regions(results)) if table.rows]
     caption = "Excess by window and method. Band: |Z| < 3. Open: statistical errors only. Filled: with δ_sys."
-    return "Excess", text, [Picture("excess", caption, drawn), *tables]
+    shown = [picture for window in suites.regions(results.suite) if (picture := spectra.picture(results, window))]
+    return "Excess", text, [Picture("excess", caption, drawn), *tables, *shown]
 
 
 def validation(results: Results) -> Table:

@@ -9,6 +9,7 @@ from sideband.benchmarks.tracking import names
 
 WEIGHTS = 40  # bins between those of `closure.WEIGHTS`, which takes seconds to import
 
+_NUMBERS: Schema = {"type": "array", "items": NUMBER}
 _SIC = holding(
     {
         **dict.fromkeys(("sic", "maximum", "auc"), VALUE),
@@ -28,6 +29,8 @@ _SCULPTING = holding(
         "edges": items(NUMBER, sculpting.SHOWN_BINS + 1),
     }
 )
+_SPECTRUM = holding({"efficiency": NUMBER, **dict.fromkeys(("observed", "expected", "error"), _NUMBERS)})
+_SPECTRA = holding({"edges": _NUMBERS, "cuts": {"type": "array", "items": _SPECTRUM}})
 
 EVALUATION: Schema = holding(
     {
@@ -38,6 +41,7 @@ EVALUATION: Schema = holding(
     signal_like=CLOSURE,
     latent_closure=CLOSURE,
     sculpting=or_none(_SCULPTING),
+    spectra=_SPECTRA,
 )
 
 
