@@ -11,9 +11,12 @@ import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from sideband.benchmarks import catalogue
 from sideband.infer import events
+
+Panels = NDArray[Any]  # of axes
 
 mpl.use("Agg")
 sns.set_theme(context="notebook", style="ticks", font_scale=0.9)
@@ -69,6 +72,33 @@ def line(method: str) -> dict[str, Any]:
 def from_zero(axes: Axes) -> None:
     """Let y begin at 0, with room above the highest point."""
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+
+
+def with_pulls(number: int, most: int, size: tuple[float, float]) -> tuple[Figure, Panels, Panels]:
+    """A figure of so many panels, at most so many in a line, each with one for pulls below.
+
+    Args:
+        number: panels.
+        most: columns.
+        size: width and height of a panel with its pulls, in inches.
+
+    Returns:
+        The figure, and its upper and its lower panels `[lines, columns]`; those beyond `number` are hidden.
+    """
+    columns = min(most, number)
+    lines = -(-number // columns)
+    figure = Figure(figsize=(0.8 + size[0] * columns, 0.6 + size[1] * lines))
+    panels = figure.subplots(
+        2 * lines, columns, squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1.2) * lines
+    )
+    tops, bottoms = panels[0::2], panels[1::2]
+    for axes in (*tops.flat[number:], *bottoms.flat[number:]):
+        axes.set_visible(False)
+    for axes in bottoms[:, 0]:
+        axes.set_ylabel("pull", fontsize=9)
+    for axes in bottoms.flat[number - columns : number]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
+    return figure, tops, bottoms
 
 
 def with_unit(name: str, unit: str) -> str:

@@ -131,15 +131,7 @@ def _value(value: float | None) -> float:
 
 
 def _spectra(found: Found, window: tuple[float, float] | None, unit: str) -> Figure:
-    columns = min(COLUMNS, len(found))
-    lines = -(-len(found) // columns)
-    figure = Figure(figsize=(0.8 + 2.7 * columns, 0.6 + 3.0 * lines))
-    panels = figure.subplots(
-        2 * lines, columns, squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1.2) * lines
-    )
-    tops, bottoms = panels[0::2], panels[1::2]
-    for axes in (*tops.flat[len(found) :], *bottoms.flat[len(found) :]):
-        axes.set_visible(False)
+    figure, tops, bottoms = style.with_pulls(len(found), COLUMNS, (2.7, 3.0))
     for top, bottom, (name, some) in zip(tops.flat, bottoms.flat, found.items(), strict=False):
         before, after, edges = (np.asarray(some[0][key], float) for key in ("before", "after", "edges"))
         colour, title = style.colour(name), style.title(name)
@@ -153,12 +145,9 @@ def _spectra(found: Found, window: tuple[float, float] | None, unit: str) -> Fig
         top.set_yscale("log")
         top.set_title(title, fontsize=9)
     ends = [end for axes in tops[:, 0] for end in axes.get_ylim()]
-    for top, bottom in zip(tops[:, 0], bottoms[:, 0], strict=True):
+    for top in tops[:, 0]:
         top.set_ylim(min(ends), max(ends))
         top.set_ylabel(style.with_unit("density", f"1/{unit}" if unit else ""), fontsize=9)
-        bottom.set_ylabel("pull", fontsize=9)
-    for axes in bottoms.flat[len(found) - columns : len(found)]:  # the lowest of each column
-        axes.tick_params(labelbottom=True)
     figure.supxlabel(style.with_unit("mass", unit), fontsize=10)
     return figure
 

@@ -48,15 +48,7 @@ def picture(results: Results, window: str) -> Picture | None:
 
 
 def _figure(found: Found, window: tuple[float, float] | None, unit: str) -> Figure:
-    columns = min(COLUMNS, len(found))
-    lines = -(-len(found) // columns)
-    figure = Figure(figsize=(1.0 + 3.6 * columns, 0.8 + 3.8 * lines))
-    panels = figure.subplots(
-        2 * lines, columns, squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1.2) * lines
-    )
-    tops, bottoms = panels[0::2], panels[1::2]
-    for axes in (*tops.flat[len(found) :], *bottoms.flat[len(found) :]):
-        axes.set_visible(False)
+    figure, tops, bottoms = style.with_pulls(len(found), COLUMNS, (3.6, 3.8))
     for top, bottom, (name, record) in zip(tops.flat, bottoms.flat, found.items(), strict=False):
         edges, cuts = np.asarray(record["edges"], float), record["cuts"]
         for place, cut in enumerate(cuts):
@@ -74,9 +66,6 @@ def _figure(found: Found, window: tuple[float, float] | None, unit: str) -> Figu
         top.set_ylim(bottom=LEAST)
         top.set_ylabel(f"events / {style.plain(f'{width} {unit}'.rstrip())}", fontsize=9)
         bottom.set_ylim(min(-PULLS, bottom.get_ylim()[0]), max(PULLS, bottom.get_ylim()[1]))
-        bottom.set_ylabel("pull", fontsize=9)
-    for axes in bottoms.flat[len(found) - columns : len(found)]:  # the lowest of each column
-        axes.tick_params(labelbottom=True)
     figure.supxlabel(style.with_unit("mass", unit), fontsize=10)
     return figure
 
