@@ -134,8 +134,8 @@ class Watch:
 
     def _show(self) -> None:
         done, total = sum(self._done.values()), sum(self._planned.values())
-        known = done < total and math.isfinite(self.seconds_left())
-        left = f"about {self.seconds_left():.0f} s left" if known else ""
+        seconds = self.seconds_left()
+        left = f"about {seconds:.0f} s left" if done < total and math.isfinite(seconds) else ""
         self._bar.update(self._task, completed=done, total=total, left=left)
         if not sys.stderr.isatty() and time.monotonic() - self._printed > PRINT_SECONDS:
             print(f"{self._title}: {done} of {total} steps{left and f', {left}'}", flush=True)

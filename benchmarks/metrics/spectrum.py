@@ -17,7 +17,7 @@ MOST = 160
 
 @dataclass(frozen=True)
 class Sample:
-    """Events with masses `[N]`, scores `[N]` from classifiers that did not see them, and weights `[N]`."""
+    """Events with masses `[N]`, cross-fitted scores `[N]`, and weights `[N]` if they have any."""
 
     mass: Array
     score: Array

@@ -68,31 +68,28 @@ def evaluate(
     if template is None or data_scores is None or template_scores is None:
         record["excess_missing"] = "no cross-fitted scores: they need a template and 'excess' in the suite"
     else:
-        score = events.read(data_scores, ["score"])["score"]
-        held_out = events.read(template_scores, ["score"])["score"]
-        data = score[_inside(the_task)]
-        record["excess"] = [asdict(excess.excess(data, held_out, each, weight)) for each in efficiencies]
-        record["spectra"] = _spectra(the_task, score, template, held_out, weight, efficiencies)
+        data = _sample(the_task.path, "data", the_task.mass, data_scores)
+        predicted = _sample(template, "/", the_task.mass, template_scores, weight)
+        record |= _of_excess(data, predicted, the_task.window, efficiencies)
     return record
 
 
-def _spectra(
-    the_task: task.Task,
-    score: Array,
-    template: Path,
-    held_out: Array,
-    weight: Array | None,
-    efficiencies: tuple[float, ...],
+def _sample(path: Path, group: str, mass: str, scores: Path, weight: Array | None = None) -> spectrum.Sample:
+    """The masses of a group of events, with their scores."""
+    return spectrum.Sample(events.read(path, [mass], group)[mass], events.read(scores, ["score"])["score"], weight)
+
+
+def _of_excess(
+    data: spectrum.Sample, template: spectrum.Sample, window: task.Range, efficiencies: tuple[float, ...]
 ) -> Record:
-    """Mass spectra of the data above each cut, with what the template expects in the window."""
-    mass, made = (
-        events.read(path, [the_task.mass], group)[the_task.mass]
-        for path, group in ((the_task.path, "data"), (template, "/"))
-    )
-    bins = spectrum.edges(the_task.window, (float(mass.min()), float(mass.max())))
-    data, predicted = spectrum.Sample(mass, score), spectrum.Sample(made, held_out, weight)
-    found = spectrum.spectra(data, predicted, the_task.window, efficiencies, bins)
-    return {"edges": bins.tolist(), "cuts": [asdict(each) for each in found]}
+    """The excess above each cut in the window, and the spectra of all masses that it is read from."""
+    inside = data.score[events.in_window(data.mass, window)]
+    bins = spectrum.edges(window, (float(data.mass.min()), float(data.mass.max())))
+    found = spectrum.spectra(data, template, window, efficiencies, bins)
+    return {
+        "excess": [asdict(excess.excess(inside, template.score, each, template.weight)) for each in efficiencies],
+        "spectra": {"edges": bins.tolist(), "cuts": [asdict(each) for each in found]},
+    }
 
 
 def _of_scores(the_task: task.Task, scores: Path) -> Record:

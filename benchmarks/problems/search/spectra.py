@@ -61,10 +61,10 @@ def _figure(found: Found, window: tuple[float, float] | None, unit: str) -> Figu
         if window is not None:
             for axes in (top, bottom):
                 axes.axvspan(*window, color="0.9", zorder=-1)
-        width = f"{edges[1] - edges[0]:.3g}"
+    first, second, *_ = next(iter(found.values()))["edges"]  # all methods have the same data
     for top, bottom in zip(tops[:, 0], bottoms[:, 0], strict=True):
         top.set_ylim(bottom=LEAST)
-        top.set_ylabel(f"events / {style.plain(f'{width} {unit}'.rstrip())}", fontsize=9)
+        top.set_ylabel(f"events / {style.plain(f'{second - first:.3g} {unit}'.rstrip())}", fontsize=9)
         bottom.set_ylim(min(-PULLS, bottom.get_ylim()[0]), max(PULLS, bottom.get_ylim()[1]))
     figure.supxlabel(style.with_unit("mass", unit), fontsize=10)
     return figure
