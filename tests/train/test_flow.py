@@ -40,6 +40,17 @@ def test_spline_derivative_is_that_of_autograd(inverse: bool) -> None:
     torch.testing.assert_close(log_derivative, torch.log(gradient), atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_spline_gradient_is_the_limit_of_differences(inverse: bool) -> None:
+    random = torch.Generator().manual_seed(1)
+    parameters = random_parameters(2, 4, 2, 12, 1.0).requires_grad_()
+    x = (torch.rand(2, 2, 12, dtype=torch.float64, generator=random) - 0.5) * 12  # some of it beyond the bounds
+    assert torch.autograd.gradcheck(
+        lambda x, parameters: rational_quadratic_spline(x, parameters, 5.0, 1e-3, inverse),
+        (x.requires_grad_(), parameters),
+    )
+
+
 def test_spline_rises_from_edge_to_edge_and_is_the_identity_beyond() -> None:
     parameters = random_parameters(1, 8, 1, 1, 2.0).expand(-1, -1, -1, 2001)
     x = torch.linspace(-3.0, 3.0, 2001, dtype=torch.float64)[None, None]
