@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +107,10 @@ class Progress:
         step: finished steps.
         seconds, cpu_seconds: time spent, over all resumptions.
         best, best_step: lowest criterion of each member, and the finished steps when it was reached.
+        least: where the held-out events are judged in halves, the lowest criterion of each half `[2][members]`, summed
+            over its events.
+        crossed: that of the other half at the same look. The look was chosen without these events, so it is no better
+            than on new ones.
         first, lowest: mean criterion of the members before the first step, and the last one that was a gain.
         waited: looks at the held-out events since then.
         drops: plateaus so far.
@@ -120,6 +124,8 @@ class Progress:
     cpu_seconds: float = 0.0
     best: list[float] = field(default_factory=list)
     best_step: list[int] = field(default_factory=list)
+    least: list[list[float]] = field(default_factory=list)
+    crossed: list[list[float]] = field(default_factory=list)
     first: float = math.inf
     lowest: float = math.inf
     waited: int = 0
@@ -127,6 +133,12 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     done: bool = False
     converged: bool | None = None
+
+    def cross(self, half: int, own: Sequence[float], other: Sequence[float]) -> None:
+        """Take in a look: the criterion of a half and of the other one, for each member."""
+        for member, (mine, theirs) in enumerate(zip(own, other, strict=True)):
+            if mine < self.least[half][member]:
+                self.least[half][member], self.crossed[half][member] = mine, theirs
 
 
 @dataclass

@@ -50,7 +50,10 @@ class FitState:
             for player in players
         ]
         self.best = copy.deepcopy(self.averaged.module.state_dict())
-        self.progress = Progress(best=[float("inf")] * members, best_step=[0] * members)
+        never = [float("inf")] * members
+        self.progress = Progress(
+            best=never, best_step=[0] * members, least=[list(never) for _ in "ab"], crossed=[list(never) for _ in "ab"]
+        )
 
     def batch(self, rows: Tensor) -> int:
         """Events of a step for each member: no more than there are in `rows` `[members, …]`."""
@@ -115,22 +118,30 @@ class FitState:
     def validate(self, tensors: Sequence[Tensor], held_out: Tensor, random: torch.Generator) -> float:
         """The mean criterion on the held-out rows `[members, …]`; members that are better than ever are kept."""
         progress, model = self.progress, self.averaged.module
-        judge = self.players[0].criterion or self.players[0].loss
         model.eval()
-        total = torch.zeros(self.members, device=self.device)
-        for chosen in torch.split(held_out, held_out.shape[1] if self.players[0].whole else VALIDATION_ROWS, dim=1):
-            batch = Batch(tuple(tensor[chosen] for tensor in tensors), progress.step, random)
-            found = judge(model, self._prepared(model, batch))
-            assert found is not None
-            total += found * chosen.shape[1]
-        criterion = total / held_out.shape[1]
+        parts = torch.tensor_split(held_out, 2 if self.players[0].halves else 1, dim=1)
+        found = torch.stack([self._judged(model, tensors, part, random) for part in parts])
+        criterion = found.sum(0) / held_out.shape[1]
         self._check_finite(criterion, f"the loss on the held-out events is not finite after {progress.step} steps")
         better = [new < old for new, old in zip(criterion.tolist(), progress.best, strict=True)]
         keep_members(self.best, model.state_dict(), better)
         for member, is_better in enumerate(better):
             if is_better:
                 progress.best[member], progress.best_step[member] = criterion[member].item(), progress.step
+        if self.players[0].halves:
+            for half, (own, other) in enumerate(zip(found.tolist(), found.flip(0).tolist(), strict=True)):
+                progress.cross(half, own, other)
         return float(criterion.mean())
+
+    def _judged(self, model: nn.Module, tensors: Sequence[Tensor], rows: Tensor, random: torch.Generator) -> Tensor:
+        """The criterion of each member `[members]`, summed over rows `[members, …]`."""
+        judge, total = self.players[0].criterion or self.players[0].loss, torch.zeros(self.members, device=self.device)
+        for chosen in torch.split(rows, rows.shape[1] if self.players[0].whole else VALIDATION_ROWS, dim=1):
+            batch = Batch(tuple(tensor[chosen] for tensor in tensors), self.progress.step, random)
+            found = judge(model, self._prepared(model, batch))
+            assert found is not None
+            total += found * chosen.shape[1]
+        return total
 
     def end_look(self, curve: dict[str, float]) -> None:
         """See whether training is over; then settle on the weights to keep, or raise `GateFailed`."""

@@ -75,12 +75,14 @@ class Player:
         loss: what they minimise.
         criterion: what is compared between looks at the held-out events; the loss itself if None.
         whole: whether the criterion is no mean over events, and so must see all held-out events at once.
+        halves: whether two halves of the held-out events are also judged apart (`Progress.crossed`).
     """
 
     parameters: Sequence[nn.Parameter]
     loss: Loss
     criterion: Loss | None = None
     whole: bool = False
+    halves: bool = False
 
 
 def spread_out(number: int, jitter: Tensor) -> Tensor:

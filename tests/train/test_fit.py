@@ -48,6 +48,26 @@ def climb(goals: list[float], training: Training, run: Run) -> tuple[Climber, ob
     return model, fit("climb", model, [player], [torch.zeros(16, 1)], training, run, len(goals))
 
 
+def test_one_half_of_the_held_out_events_chooses_the_look_that_the_other_judges(new_run: NewRun) -> None:
+    model, judged = Climber([0.0]), []
+
+    def far(model: Climber, batch: Batch) -> Tensor:
+        if model.training:
+            return -model.height
+        found = (batch.rows[0][:, :, 0] - model.height[:, None]).square().mean(1)
+        judged.append(float(found.sum() * batch.rows[0].shape[1]))
+        return found
+
+    player = Player([model.height], far, halves=True)
+    training = replace(STEP, steps=10, patience=10)
+    progress = fit("halves", model, [player], [torch.linspace(0, 1, 16)[:, None] ** 3], training, new_run())
+    halves = torch.tensor([judged[::2], judged[1::2]])
+    choices = halves.argmin(1)
+    assert choices[0] != choices[1]
+    expected = torch.stack([halves[1, choices[0]], halves[0, choices[1]]])
+    torch.testing.assert_close(torch.tensor(progress.crossed)[:, 0], expected)
+
+
 def test_stops_after_the_patience_and_keeps_the_best(new_run: NewRun) -> None:
     model, progress = climb([0.32], STEP, new_run())
     assert progress.best_step == [3]

@@ -25,11 +25,11 @@ from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.flow import ConditionalDensity, Flow, FlowSettings
 from sideband.train.nets.signal import SignalDensity, SignalRatio, SignalSampler, log_mass_density
 from sideband.train.nets.spline import Bins
-from sideband.train.run import Run
+from sideband.train.run import Progress, Run
 from sideband.train.settings import Members, Positive, Range, Share
 
-# The likelihood ratio of one fixed model exceeds 20 in at most 5 % of samples without signal; that the best look and
-# the attempts are chosen on the same held-out events makes it somewhat more often.
+# A likelihood ratio to the true background, of a model chosen without the events it is tried on, exceeds 20 in at most
+# 5 % of samples without signal (Markov's inequality), and so does the mean of such ratios.
 FOUND = math.log(20)
 FRACTIONS = (1e-5, 0.5)  # fractions that are given as a multiple of the truth stay between these
 
@@ -119,12 +119,14 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
     states: list[dict[str, Tensor]] = []
     gains = np.empty(0)  # held-out log-likelihood ratio of each member to the background alone
+    crossed = np.empty(0)  # the same of each half of these events, with the best look chosen on the other half
     while len(states) <= settings.restarts:
         name = "signal" if not states else f"signal_{len(states) + 1}"
-        mixture, found = _trained(name, len(task.features), settings, fixed, window, run)
+        mixture, progress = _trained(name, len(task.features), settings, fixed, window, run)
         states.append(mixture.state_dict())
-        gains = np.append(gains, held_out * found)
-        agree, evidence = _kept(gains, settings.least_gain), _evidence(gains)
+        gains = np.append(gains, -held_out * np.array(progress.best))
+        crossed = np.append(crossed, -np.array(progress.crossed))
+        agree, evidence = _kept(gains, settings.least_gain), _evidence(crossed)
         if evidence > FOUND and agree.sum() > 1:
             break
     best = np.argsort(-gains, kind="stable")[: settings.members]
@@ -146,8 +148,8 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
 
 def _trained(
     name: str, features: int, settings: Settings, fixed: float | None, window: residual.Window, run: Run
-) -> tuple[Mixture, NDArray[np.float64]]:
-    """A trained stack, and the mean held-out gain of each of its members."""
+) -> tuple[Mixture, Progress]:
+    """A trained stack, and how its training went."""
 
     def loss(model: Mixture, batch: Batch) -> Tensor:
         x, mass, place, floor = batch.rows
@@ -155,9 +157,9 @@ def _trained(
 
     run.seeded(name)
     mixture = Mixture(features, settings, fixed).to(run.device)
-    player = Player([parameter for parameter in mixture.parameters() if parameter.requires_grad], loss)
+    player = Player([parameter for parameter in mixture.parameters() if parameter.requires_grad], loss, halves=True)
     progress = run_fit(name, mixture, [player], window.tensors, settings.training, run, settings.members)
-    return mixture, -np.array(progress.best)
+    return mixture, progress
 
 
 def _kept(gains: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
@@ -168,9 +170,9 @@ def _kept(gains: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
     return gains >= least * gains.max() if gains.max() > 0 else np.full(len(gains), True)
 
 
-def _evidence(gains: NDArray[np.float64]) -> float:
-    """Log of the members' mean likelihood ratio on events that they were not trained on."""
-    return float(np.logaddexp.reduce(gains) - math.log(len(gains)))
+def _evidence(crossed: NDArray[np.float64]) -> float:
+    """Log of the mean likelihood ratio on events that had no part in the training or in the choice of the best look."""
+    return float(np.logaddexp.reduce(crossed) - math.log(len(crossed)))
 
 
 def _of_truth(task: Task, times: float) -> float:
