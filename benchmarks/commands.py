@@ -1,6 +1,7 @@
 """What each command of `python -m benchmarks` does. Heavy imports wait until a command needs them."""
 
 import argparse
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -211,11 +212,14 @@ def validate(arguments: argparse.Namespace) -> int:
 
 def _number(path: Path, asked: "Asked") -> int:
     """The events of a file, or those that a suite reads from files; raises `BadInput` where a run would."""
+    from sideband.benchmarks.grid import run as grid
     from sideband.benchmarks.grid import suite as suites
 
     if path.suffix not in (".yaml", ".yml"):
         return len(asked.read(path).data)
     suite = suites.load(path)
+    if importlib.util.find_spec("torch"):  # the image of this stage has no training
+        grid.check_settings(suite)
     return suite.problem.check_data(suite)
 
 
@@ -226,9 +230,12 @@ def task(arguments: argparse.Namespace) -> int:
     from sideband.benchmarks.grid.piece import named
 
     suite = suites.load(arguments.suite)
+    kept = suites.path_of(arguments.suite)
+    if "dataset" in suite.differing(kept)[1]:  # a run keeps the digest of the events that it began with
+        raise BadInput(f"{kept}: the files of its events have changed since the run began; run the suite again")
     window, injection, seed = named(suite, arguments.window, arguments.injection, arguments.seed)
     inputs = sources.files(suite.at(window)["dataset"], Path()).values()
-    events.check_output(arguments.out, [suites.path_of(arguments.suite), *inputs])
+    events.check_output(arguments.out, [kept, *inputs])
     suite.draw(window, injection, seed, arguments.out)
     return 0
 

@@ -27,6 +27,9 @@ _FOREIGN = {  # the first bytes of other kinds of files
     b"\xfd7zXZ": "an xz file",
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
     b"SQLite format 3": "an SQLite database",
+    b"{": "a JSON file",
+    b"[": "a JSON file",
+    b"<": "an XML or HTML file",
 }
 
 

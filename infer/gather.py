@@ -84,7 +84,8 @@ def gather(paths: Sequence[Path], out: Path, count: int | None = None) -> int:
             layout = h5py.VirtualLayout((total, *shape[1:]), kind)
             for part in parts:
                 place = os.path.relpath(os.path.realpath(part.path), folder)
-                layout[part.first : part.end] = h5py.VirtualSource(place, name, part.shapes[name], kind)
+                column = name.replace("%", "%%")  # alone, HDF5 takes it for the number of a block
+                layout[part.first : part.end] = h5py.VirtualSource(place, column, part.shapes[name], kind)
             # Programs that do not look whether all parts are there find no number, and no row, in place of events.
             data = file.create_virtual_dataset(name, layout, fillvalue=missing)
             data.attrs["unit"] = parts[0].units[name]

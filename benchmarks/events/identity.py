@@ -67,9 +67,18 @@ def check(files: Sequence[Path], names: Sequence[str], place: Place) -> None:
     for each in columns.values():
         same &= np.diff(each[order]) == 0
     if same.any():
-        first, second = sorted(order[[(at := int(np.argmax(same))), at + 1]])
-        named = ", ".join(f"{name} {each[first]}" for name, each in columns.items())
-        raise BadInput(f"dataset.id: {named} names rows {first} and {second}; add a column that tells them apart")
+        at = int(np.argmax(same))
+        twice = sorted(order[[at, at + 1]])
+        named = ", ".join(f"{name} {each[twice[0]]}" for name, each in columns.items())
+        ends = np.cumsum(lengths(files, names, place))
+        first, second = (_place(files, ends, int(row)) for row in twice)
+        raise BadInput(f"dataset.id: {named} names {first} and {second}; add a column that tells them apart")
+
+
+def _place(files: Sequence[Path], ends: NDArray[np.integer], row: int) -> str:
+    """Where an event stands, in words; `ends` are the numbers of events up to the end of each file."""
+    index = int(np.searchsorted(ends, row, side="right"))
+    return f"row {row - (ends[index - 1] if index else 0)} of {files[index]}"
 
 
 def of_data(files: Mapping[str, Path]) -> list[Path]:

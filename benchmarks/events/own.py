@@ -198,8 +198,8 @@ def _passing(path: Path, cut: str, chunk: Chunk, size: int) -> tuple[Chunk, NDAr
     """The events of a chunk that pass the cut, and their places in the chunk."""
     if not cut:
         return chunk, np.arange(size)
-    found = np.asarray(values(path, cut, chunk))
-    if found.shape != (size,):
+    found = values(path, cut, chunk)
+    if not isinstance(found, np.ndarray) or found.shape != (size,) or found.dtype.kind not in "biu":
         raise BadInput(f"{path}: dataset.cut {cut!r} gives no single truth value an event; compare numbers")
     rows = np.flatnonzero(found)
     return {name: each[rows] for name, each in chunk.items()}, rows
@@ -209,9 +209,10 @@ def _finite(path: Path, column: Column, found: Any, first: int, rows: NDArray[np
     """A column as float32 `[N]`; raises `BadInput` if it is not one finite number an event."""
     name = f"column {column.name!r}"
     if not isinstance(found, np.ndarray):
+        whole = column.expression if column.expression.isidentifier() else f"({column.expression})"
         raise BadInput(
-            f"{path}: {name} has a varying number of values an event; take one, as in '{column.expression}[:, 0]' with "
-            "a dataset.cut that keeps events that have it"
+            f"{path}: {name} has a varying number of values an event; take one, as in '{whole}[:, 0]' with a "
+            "dataset.cut that keeps events that have it"
         )
     if found.shape != rows.shape:
         raise BadInput(
@@ -229,7 +230,9 @@ def _finite(path: Path, column: Column, found: Any, first: int, rows: NDArray[np
 
 
 def _truth(path: Path, label: str, chunk: Chunk) -> NDArray[np.int8]:
-    found = np.asarray(values(path, label, chunk))
+    found = values(path, label, chunk)
+    if not isinstance(found, np.ndarray):
+        raise BadInput(f"{path}: label {label!r} has a varying number of values an event; give one")
     if found.ndim > 1:
         raise BadInput(
             f"{path}: column {label!r} has shape {found.shape}; must be [events], one number per event; write its "

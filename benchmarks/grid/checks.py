@@ -39,6 +39,8 @@ def check_keys(content: Any, path: Path, schema: Path) -> None:
     error = next(_Validator(json.loads(schema.read_text())).iter_errors(content), None)
     if error is None:
         return
+    while error.context:  # of the forms that a value may have, what is wrong with the one that it seems meant to be
+        error = next((each for each in error.context if each.validator != "type"), error.context[0])
     place = ".".join(str(step) for step in error.absolute_path) or "the suite"
     if place == "dataset.source":
         sources = ", ".join(source for each in problems.all_problems().values() for source in each.sources)

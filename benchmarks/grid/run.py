@@ -66,8 +66,8 @@ def run(
     folder = runs / the_suite.name
     keys = changed(the_suite, folder, fresh)
     if stage in (None, "train"):
-        _check_settings(the_suite)
-        if keys is None or "dataset" in keys:
+        check_settings(the_suite)
+        if keys != []:  # the events, or what is to be drawn of them
             the_suite.problem.check_data(the_suite)
     with sole_owner(folder) as owner, parent_of_steps(folder), nothing_left(folder):
         keys = changed(the_suite, folder, fresh)
@@ -85,8 +85,8 @@ def run(
     return the_suite, good
 
 
-def _check_settings(the_suite: Suite) -> None:
-    """Ask the training stage whether it knows every setting, before hours are spent."""
+def check_settings(the_suite: Suite) -> None:
+    """Ask the training stage whether it knows every setting, before hours are spent; raises `BadInput`."""
     with tempfile.TemporaryDirectory() as place:
         the_suite.save(Path(place) / "suite.json")
         _call("train", "check", str(Path(place) / "suite.json"))

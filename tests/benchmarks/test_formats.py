@@ -171,8 +171,20 @@ def test_jagged_columns_give_one_number_by_an_index_and_a_cut(tmp_path: Path, ki
         np.testing.assert_array_equal(found.data.rows, [0, 2, 3])
     with pytest.raises(BadInput, match=f"column '{column}' has a varying number of values an event; take one, as in"):
         sources.load(section | {"features": [column]}, tmp_path)
-    with pytest.raises(BadInput, match="cannot be worked out"):
+    with pytest.raises(BadInput, match=r"out of range .* index 0\); keep the events that have it with dataset.cut"):
         sources.load(section | {"features": [first]}, tmp_path)
+    with pytest.raises(BadInput, match=rf"take one, as in '\({column} / 2\)\[:, 0\]'"):
+        sources.load(section | {"features": [{"column": "x", "expression": f"{column} / 2"}]}, tmp_path)
+    with pytest.raises(BadInput, match=f"dataset.cut '{column} > 0' gives no single truth value an event"):
+        sources.load(
+            section | {"features": ["m"], "mass": {"column": "x", "expression": "m+1"}, "cut": f"{column} > 0"},
+            tmp_path,
+        )
+    with pytest.raises(BadInput, match=f"label '{column} > 0' has a varying number of values an event"):
+        sources.load(
+            section | {"features": ["m"], "mass": {"column": "x", "expression": "m+1"}, "label": f"{column} > 0"},
+            tmp_path,
+        )
 
 
 @pytest.mark.parametrize(
@@ -194,7 +206,13 @@ def test_jagged_columns_give_one_number_by_an_index_and_a_cut(tmp_path: Path, ki
         ({"cut": "ht > 20 and met > 1"}, "join conditions by & and |"),
         ({"cut": "ht > 1e9"}, "holds no events that pass dataset.cut"),
         ({"label": "n_jets"}, "label column 'n_jets' holds values other than 0"),
-        ({"id": "n_jets"}, r"dataset.id: n_jets 0 names rows \d+ and \d+"),
+        ({"id": "n_jets"}, r"dataset.id: n_jets 0 names row \d+ of .*comma.csv and row \d+ of .*comma.csv"),
+        ({"cut": "met"}, "dataset.cut 'met' gives no single truth value an event; compare numbers"),
+        ({"features": [{"column": "x", "expression": "met + 9**9**9"}]}, "a power of numbers alone"),
+        (
+            {"features": [{"column": "x", "expression": "met * (1 << n_jets)"}], "cut": "1 << 10**9"},
+            "a power of numbers",
+        ),
         ({"id": ["met"]}, "dataset.id: column 'met' holds other than whole numbers"),
     ],
 )
@@ -206,6 +224,67 @@ def test_wrong_sections_are_told_on_one_line(tmp_path: Path, change: dict[str, A
     with pytest.raises(BadInput, match=message) as refused:
         sources.load(section | change, tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def test_an_id_that_repeats_in_another_file_names_both(tmp_path: Path) -> None:
+    for name, events in (("a.csv", [7, 8, 9]), ("b.csv", [6, 8])):
+        pd.DataFrame({"m": events, "x": events, "event": events}).to_csv(tmp_path / name, index=False)
+    section = {"source": "events", "data": "*.csv", "mass": {"column": "m"}, "features": ["x"], "id": "event"}
+    with pytest.raises(BadInput, match=r"event 8 names row 1 of \S*a.csv and row 1 of \S*b.csv; add a column"):
+        sources.load(section, tmp_path)
+
+
+@pytest.mark.parametrize("between", [",", "\t"])
+def test_csv_as_pandas_and_spreadsheets_write_it(tmp_path: Path, between: str) -> None:
+    """With the numbers of rows in a column that has no name, and names in quotes."""
+    columns = pd.DataFrame({"m": [1.0, 2.0], f"x{between}y": [3.0, 4.0]})
+    columns.to_csv(tmp_path / "a.csv", sep=between)
+    section = {"source": "events", "data": "a.csv", "mass": {"column": "m"}, "features": [f"x{between}y"]}
+    np.testing.assert_array_equal(sources.load(section, tmp_path).data.features[:, 0], [3, 4])
+    with formats.opened(tmp_path / "a.csv") as reader:
+        assert list(reader.units) == ["m", f"x{between}y"]
+
+
+@pytest.mark.parametrize("name", ["a.root", "a.parquet", "fixed.hdf", "table.hdf"])
+def test_columns_of_texts_are_refused_where_they_are_asked_for(tmp_path: Path, name: str) -> None:
+    columns = {"m": np.float64([1, 2]), "x": np.float64([3, 4]), "name": ["a", "b"]}
+    if name == "a.root":
+        with uproot.recreate(tmp_path / name) as file:
+            file["Events"] = columns | {"name": ak.Array(columns["name"])}
+    elif name == "a.parquet":
+        pq.write_table(pa.table(columns), tmp_path / name)
+    else:
+        pd.DataFrame(columns).to_hdf(tmp_path / name, key="df", format=name.split(".")[0])
+    section = {"source": "events", "data": name, "mass": {"column": "m"}, "features": ["x"]}
+    if name == "fixed.hdf":  # where pandas pickles them
+        with pytest.raises(
+            BadInput, match="pickled objects, as columns of texts are; fetch it again, or write numbers"
+        ):
+            sources.load(section, tmp_path)
+        return
+    assert len(sources.load(section, tmp_path).data) == 2
+    with pytest.raises(BadInput, match=r"column 'name' holds .*; events are made of numbers"):
+        sources.load(section | {"features": ["name"]}, tmp_path)
+
+
+def test_a_file_that_changes_between_its_digest_and_its_events_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, section = (
+        tmp_path / "a.csv",
+        {"source": "events", "data": "a.csv", "mass": {"column": "m"}, "features": ["x"]},
+    )
+    path.write_text("m,x\n1,2\n")
+    digest = sources.identity
+
+    def then_written(config: Any, base: Path) -> str:
+        found = digest(config, base)
+        path.write_text("m,x\n1,2\n3,4\n")
+        return found
+
+    monkeypatch.setattr(sources, "identity", then_written)
+    with pytest.raises(BadInput, match=r"a.csv: changed while it was read"):
+        sources.load(section, tmp_path)
 
 
 def test_a_label_may_be_an_expression_and_an_id_several_columns(tmp_path: Path) -> None:
@@ -238,9 +317,13 @@ def test_trees_are_named_where_there_are_several(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "1.0,2.0\n3.0,4.0\n", "its first line has no names of columns"),
+        ("a.csv", "1.0,2.0\n3.0,4.0\n", "its first line does not name all columns"),
+        ("a.csv", "m,x,\n3.0,4.0,\n", "its first line does not name all columns"),
         ("a.csv", "m,m\n3.0,4.0\n", "names column 'm' twice"),
-        ("a.csv", "m,x\n3.0,much\n", "column 'x' holds .* values; events are made of numbers"),
+        ("a.csv", "m,x\n3.0,much\n", "column 'x' holds texts, such as 'much'; events are made of numbers"),
+        ("a.csv", "m;x\n300;1,5\n", "column 'x' holds texts, such as '1,5'; events are made of numbers"),
+        ("a.json", '[{"m": 1, "x": 2}]', "a JSON file; give events as ROOT, Parquet, CSV or HDF5"),
+        ("a.root", "<html>Log in</html>", "an XML or HTML file; give events as ROOT, Parquet, CSV or HDF5"),
         ("a.csv", "m,x\n3.0,1\n3.0,1,7\n", "not a table of numbers"),
         ("a.csv", "m,x\n", "holds no events"),
         ("a.csv", "", "an empty file; give events as ROOT, Parquet, CSV or HDF5"),
@@ -300,7 +383,7 @@ def test_what_a_run_accepts_validates_and_is_described(
                 "about": "toy",
                 "dataset": SECTION | {"data": name},
                 "mass_range": [100, 1000],
-                "windows": [[400, 600], [600, 800]],
+                "windows": [[380, 640], [390, 650]],
                 "seeds": [1],
                 "methods": {"cwola": {}},
             }

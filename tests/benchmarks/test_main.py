@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sideband.benchmarks.events import task
+from sideband.benchmarks.grid import suite as suites
 from sideband.infer import events, provenance
 from tests.conftest import OWN, Outcome
 
@@ -140,6 +141,41 @@ def test_wrong_suites_are_refused(
     suite = own(dataset, **sections)
     assert said in command("benchmarks", "task", suite, "--out", tmp_path / "task.h5").refused()
     assert {path.name for path in tmp_path.iterdir()} == {"own.h5", "mine.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sections", "said"),
+    [
+        ({}, {"windows": [[3300, 3700], [5999.8, 5999.9]]}, "the window 5999.8-5999.9 GeV holds 0 events"),
+        (
+            {},
+            {"windows": [[3300, 3700]], "validation_windows": [[2000.1, 2000.2]]},
+            "the window 2000.1-2000.2 GeV holds",
+        ),
+        ({}, {"injections": [100]}, "these events have no labels"),
+        ({"label": "is_signal"}, {"injections": [0, 100_000]}, "injection 100000: only"),
+        ({}, {"methods": {"cwola": {"strips": 3}}}, "methods.cwola: unknown setting 'strips'; there are: strip"),
+    ],
+)
+def test_validate_and_run_refuse_what_no_task_can_be_drawn_of(
+    command: Command, own: Own, tmp_path: Path, dataset: dict[str, Any], sections: dict[str, Any], said: str
+) -> None:
+    suite, runs = own(dataset, **sections), tmp_path / "runs"
+    line = command("benchmarks", "validate", suite).refused()
+    assert said in line
+    assert command("benchmarks", "run", suite, "--runs", runs).refused() == line
+    assert not runs.exists()
+
+
+def test_a_run_whose_events_change_draws_no_further_task(command: Command, own: Own, tmp_path: Path) -> None:
+    suites.load(own()).save(tmp_path / "suite.json")
+    out = tmp_path / "task.h5"
+    assert command("benchmarks", "task", tmp_path / "suite.json", "--out", out).status == 0
+    out.unlink()
+    change(tmp_path / "own.h5", width=(0, 0.5))
+    line = command("benchmarks", "task", tmp_path / "suite.json", "--out", out).refused()
+    assert "suite.json: the files of its events have changed since the run began; run the suite again" in line
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("wrong", [{"--window": "3.3-3.7"}, {"--injection": "n5"}, {"--seed": "s9"}])

@@ -198,10 +198,21 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     assert not any(stem.startswith("sic") for stem in stems)
     results = gather(suite, folder)
     (first, second) = excess.regions(results).rows
-    assert first[:7] == ["3300-3700", "as they are", "CATHODE", "0.01", "12.0", "10.0 ± 2.00", "1.50"]
+    assert first[:7] == ["3300-3700", "as they are", "CATHODE", "0.01", "12", "10.0 ± 2.00", "1.50"]
     z = significance(12, 10, 2, 0.2)  # in the validation window there are 20 % too many as well
     assert first[7:] == [f"{z:.3f}", f"{probability(z):.2g}", "statistical, δ_sys = 0.200"]
     assert second[-1] == "statistical, δ_sys = 1.000"
+    brief = excess.brief(results).rows
+    assert brief[0] == [
+        "3300-3700",
+        "CATHODE",
+        "0.01",
+        "12",
+        "10.0 ± 2.00",
+        f"{z:.3f}",
+        f"{probability(z):.2g}",
+        "0.200",
+    ]
     error = (1 / 10 + (2 / 10) ** 2) ** 0.5
     assert excess.validation(results).rows[0] == [
         "as they are",
@@ -218,6 +229,15 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     assert (
         "Mass range 2000–6000 GeV; signal region 3300-3700 GeV; validation windows 2700-3100 GeV" in protocol["masses"]
     )
+
+
+def test_the_terminal_says_where_no_systematic_error_is_known(unlabelled_run: Run) -> None:
+    suite, folder = unlabelled_run
+    results = gather(suite, folder)
+    numbers = results.numbers[~results.numbers["metric"].str.contains("systematic")]
+    table = excess.brief(replace(results, numbers=numbers))
+    assert "without δ_sys, Z is statistical alone" in table.caption
+    assert [row[-1] for row in table.rows] == ["none", "none"]
 
 
 def test_spectra_with_too_few_bins_are_refused(

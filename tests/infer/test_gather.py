@@ -89,6 +89,16 @@ def test_file_and_parts_move_together(toy: Model, toy_task: Path, tmp_path: Path
     np.testing.assert_array_equal(events.read(there / "template.h5", ["x"])["x"], before)
 
 
+def test_columns_may_have_any_name(toy: Model, toy_task: Path, tmp_path: Path) -> None:
+    parts = make(toy, toy_task, tmp_path, (0, 1000, 2500))
+    values = np.concatenate([events.read(path, ["x"])["x"] for path in parts])
+    for path in parts:
+        with h5py.File(path, "a") as file:
+            file.move("x", "50 % b%d of x")
+    gather(parts, tmp_path / "gathered.h5")
+    np.testing.assert_array_equal(events.read(tmp_path / "gathered.h5", ["50 % b%d of x"])["50 % b%d of x"], values)
+
+
 def test_missing_events_are_named(toy: Model, toy_task: Path, tmp_path: Path) -> None:
     first, second, third = make(toy, toy_task, tmp_path, (0, 1000, 2500, 3000))
     out = tmp_path / "out.h5"

@@ -109,5 +109,7 @@ def numbers(path: Path, name: str, values: Any) -> Any:
     """Values as numpy has them; raises `BadInput` where they are not numbers."""
     found = np.ma.filled(values.astype(float), np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     if found.dtype.kind not in "fiub":
-        raise BadInput(f"{path}: column {name!r} holds {found.dtype.name} values; events are made of numbers")
+        text = next((each for each in found.ravel().tolist() if isinstance(each, str)), None)
+        what = f"{found.dtype.name} values" if text is None else f"texts, such as {text[:60]!r}"
+        raise BadInput(f"{path}: column {name!r} holds {what}; events are made of numbers")
     return found

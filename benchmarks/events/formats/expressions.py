@@ -93,8 +93,9 @@ def values(path: Path, expression: str, chunk: Chunk) -> Any:
             found = language.compute_expressions(tree, chunk, context, set(chunk), {}, str(path), "")[expression]
             found = plain(found)
     except Exception as error:  # numpy and awkward raise nearly anything
-        hint = "; join conditions by & and |, each in brackets" if "ambiguous" in str(error) else ""
-        raise BadInput(f"{path}: {expression!r} cannot be worked out ({in_one_line(error)}){hint}") from error
+        why = in_one_line(error).split(" (in compiled code")[0]  # of awkward, with a place in its source
+        hint = next((hint for text, hint in HINTS.items() if text in why), "")
+        raise BadInput(f"{path}: {expression!r} cannot be worked out ({why}){hint}") from error
     if not names:
         raise BadInput(f"{path}: {expression!r} names no column; give an expression of columns")
     return found
@@ -107,6 +108,11 @@ def _language() -> tuple[Any, Any]:
     return uproot.language.python.python_language, uproot.KeyInFileError
 
 
+# What to do about errors, by what numpy and awkward say.
+HINTS = {
+    "ambiguous": "; join conditions by & and |, each in brackets",
+    "index out of range": "; keep the events that have it with dataset.cut",
+}
 ALLOWED = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Name, ast.Attribute, ast.Constant, ast.Subscript,
     ast.Slice, ast.Tuple, ast.operator, ast.unaryop, ast.cmpop, ast.expr_context,
@@ -121,7 +127,19 @@ def _check_safe(path: Path, expression: str) -> None:
         raise BadInput(f"{path}: {expression!r} is neither a column nor an expression of columns") from None
     for node in ast.walk(tree):
         dotted = not isinstance(node, ast.Attribute) or isinstance(node.value, ast.Name | ast.Attribute)
+        if _is_endless(node):
+            raise BadInput(f"{path}: {expression!r}: a power of numbers alone, with a large exponent; write the number")
         if isinstance(node, ast.BoolOp):
             raise BadInput(f"{path}: {expression!r}: join conditions by & and |, each in brackets")
         if not isinstance(node, ALLOWED) or not dotted or (isinstance(node, ast.Call) and node.keywords):
             raise BadInput(f"{path}: {expression!r}: {type(node).__name__} has no place in an expression of columns")
+
+
+def _is_endless(node: ast.AST) -> bool:
+    """Whether a node is such a power or shift of numbers as Python would work out for ever."""
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.LShift)):
+        return False
+    small = (
+        isinstance(node.right, ast.Constant) and isinstance(node.right.value, int | float) and node.right.value < 100
+    )
+    return not small and not any(isinstance(inner, ast.Name) for inner in ast.walk(node))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import uproot
 
-from sideband.benchmarks.events.formats import ROWS, Chunk, Place, check_names, plain
+from sideband.benchmarks.events.formats import ROWS, Chunk, Place, check_names, numbers, plain
 from sideband.infer import events
 from sideband.infer.errors import BadInput, in_one_line
 
@@ -23,10 +23,11 @@ class _Tree:
         with _undamaged(self.path):
             for start in range(0, self.tree.num_entries, ROWS):
                 stop = min(start + ROWS, self.tree.num_entries)
-                yield {name: plain(self._column(name, start, stop)) for name in names}
+                yield {name: self._column(name, start, stop) for name in names}
 
     def _column(self, name: str, start: int, stop: int) -> Any:
-        return self.tree[name].array(entry_start=start, entry_stop=stop, library="ak")
+        found = plain(self.tree[name].array(entry_start=start, entry_stop=stop, library="ak"))
+        return numbers(self.path, name, found) if isinstance(found, np.ndarray) else found
 
 
 @contextmanager

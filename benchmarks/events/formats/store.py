@@ -112,7 +112,7 @@ def _check_attributes(path: Path, name: str, item: h5py.HLObject) -> None:
         if not known or item.attrs.get_id(key).get_type().get_class() not in KNOWN or _imports(item.attrs[key]):
             raise BadInput(
                 f"{path}: attribute {key!r} of {name!r} has a type that no table of numbers has: the file is "
-                "damaged, or contains pickled objects; fetch or write it again"
+                "damaged, or contains pickled objects, as columns of texts are; fetch it again, or write numbers alone"
             )
 
 

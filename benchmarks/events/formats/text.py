@@ -1,5 +1,6 @@
 """CSV: a first line of names, then a line of numbers for each event; comma, semicolon, tab or blanks between them."""
 
+import csv
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,8 @@ BETWEEN = (",", ";", "\t")
 
 class _Lines:
     def __init__(self, path: Path, between: str, names: list[str]) -> None:
-        self.path, self.between = path, between
-        self.units = dict.fromkeys(names, "")
+        self.path, self.between, self.names = path, between, names
+        self.units = dict.fromkeys(filter(None, names), "")
 
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
         check_names(self.path, names, list(self.units))
@@ -29,7 +30,7 @@ class _Lines:
                     self.path,
                     sep=self.between,
                     header=0,
-                    names=list(self.units),
+                    names=self.names,
                     index_col=False,
                     skipinitialspace=True,
                     chunksize=ROWS,
@@ -47,13 +48,18 @@ def opened(path: Path, place: Place) -> Iterator[_Lines]:
     """The file's table; raises `BadInput`."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            first = file.readline(2**20).strip().removeprefix("#").strip()
+            first = file.readline(2**20).strip(" \r\n").removeprefix("#").strip(" ")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: a text file that is not UTF-8; write it as UTF-8") from error
     between = next((each for each in BETWEEN if each in first), r"\s+")
-    names = [name.strip().strip("\"'") for name in re.split(between, first)]
-    if any(map(_is_number, names)) or not all(names):
-        raise BadInput(f"{path}: its first line has no names of columns ({first[:60]!r}); put them there")
+    parts = (
+        next(csv.reader([first], delimiter=between, skipinitialspace=True))
+        if between in BETWEEN
+        else re.split(between, first)
+    )
+    names = [name.strip().strip("\"'") for name in parts]
+    if any(map(_is_number, names)) or not all(names[1:]) or not any(names):  # pandas' rows have numbers without a name
+        raise BadInput(f"{path}: its first line does not name all columns ({first[:60]!r}); put their names there")
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise BadInput(f"{path}: names column {sorted(twice)[0]!r} twice in its first line; rename one")

@@ -9,7 +9,7 @@ from sideband.benchmarks.events import task as tasks
 from sideband.benchmarks.problems import Problem, Range, Record
 from sideband.benchmarks.problems.search import records, systematics
 from sideband.benchmarks.problems.search import suite as suites
-from sideband.benchmarks.problems.search.draw import Recipe, make
+from sideband.benchmarks.problems.search.draw import Recipe, check, make
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,8 +58,14 @@ class Search(Problem):
         return suites.with_sample(suite, folder)
 
     def check_data(self, suite: "Suite") -> int:
-        """Read all events; returns the number of those of the data."""
-        return sum(len(suite.at(name).dataset().data) for name in suite.content.get("tasks", [""]))
+        """Read all events, and try whether every task can be drawn of them; returns the number of those of the data."""
+        found = 0
+        for name in suite.content.get("tasks", [""]):
+            dataset = suite.at(name).dataset()
+            found += len(dataset.data)
+            for each in suites.recipes(suite.at(name)):
+                check(dataset, each)
+        return found
 
     def recipe(self, suite: "Suite", window: str, injection: str, seed: str) -> Recipe:
         """Window, injection, seed and sizes of a task."""

@@ -54,30 +54,12 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
     whole numbers of all groups are smeared.
 
     Raises:
-        BadInput: the window or a sideband is nearly empty, there are fewer signal events than the injection, events
-            without labels get an injection, or there are too many target masses.
+        BadInput: as `check`.
     """
-    low, high = recipe.mass_range
-    if not low < recipe.window[0] < recipe.window[1] < high:
-        raise BadInput(f"window {list(recipe.window)} does not lie inside the mass range {list(recipe.mass_range)}")
-    if recipe.injection is None:  # nothing may use the labels, even if there are some
-        dataset = replace(dataset, data=replace(dataset.data, label=None), background=None)
-    dataset = whole.smeared(dataset, recipe.seed)
-    pools = _pools(dataset)
-    pools["data"], left = _chosen(pools["data"], recipe)
-    if dataset.data.label is not None:  # the idealised detector is to have as much background as templates have
-        pools["reference"] = join(pools["reference"], left)
-    data = _data(dataset, pools, recipe)
-    if recipe.masked is not None:
-        data = data[~events.in_window(data.mass, recipe.masked)]
-    _check_masses(dataset, data, recipe)
+    dataset = whole.smeared(_seen(dataset, recipe), recipe.seed)
+    data, pools = _selected(dataset, recipe)
     data = data[generator(recipe.seed, "order", 0).permutation(len(data))]
     inside = events.in_window(data.mass, recipe.window)
-    if inside.sum() * recipe.oversampling > MOST_TARGETS:
-        raise BadInput(
-            f"oversampling: {recipe.oversampling} times the {inside.sum()} events in the window are more than "
-            f"{MOST_TARGETS:,} target masses; choose less"
-        )
     repeated = np.repeat(data.mass[inside], recipe.oversampling)
     target_mass = repeated[generator(recipe.seed, "target mass", 0).permutation(len(repeated))]
 
@@ -94,6 +76,45 @@ def make(dataset: Dataset, recipe: Recipe, out: str | Path) -> None:
                 table = pools[name][events.in_window(pools[name].mass, cut)]
                 dataset.write(file.create_group(name), table)
                 file[name].create_dataset("label", data=table.label)
+
+
+def check(dataset: Dataset, recipe: Recipe) -> None:
+    """Refuse events of which a task cannot be drawn, without drawing it.
+
+    Raises:
+        BadInput: the window or a sideband is nearly empty, there are fewer signal events than the injection, events
+            without labels get an injection, or there are too many target masses.
+    """
+    _selected(_seen(dataset, recipe), recipe)
+
+
+def _seen(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """What a task may use of a data set: where no signal is injected, no labels, even if there are some."""
+    if recipe.injection is not None:
+        return dataset
+    return replace(dataset, data=replace(dataset.data, label=None), background=None)
+
+
+def _selected(dataset: Dataset, recipe: Recipe) -> tuple[Events, dict[str, Events]]:
+    """The data of a task before they are shuffled, and the pools of all purposes; raises `BadInput` as `check`."""
+    low, high = recipe.mass_range
+    if not low < recipe.window[0] < recipe.window[1] < high:
+        raise BadInput(f"window {list(recipe.window)} does not lie inside the mass range {list(recipe.mass_range)}")
+    pools = _pools(dataset)
+    pools["data"], left = _chosen(pools["data"], recipe)
+    if dataset.data.label is not None:  # the idealised detector is to have as much background as templates have
+        pools["reference"] = join(pools["reference"], left)
+    data = _data(dataset, pools, recipe)
+    if recipe.masked is not None:
+        data = data[~events.in_window(data.mass, recipe.masked)]
+    _check_masses(dataset, data, recipe)
+    inside = int(events.in_window(data.mass, recipe.window).sum())
+    if inside * recipe.oversampling > MOST_TARGETS:
+        raise BadInput(
+            f"oversampling: {recipe.oversampling} times the {inside} events in the window are more than "
+            f"{MOST_TARGETS:,} target masses; choose less"
+        )
+    return data, pools
 
 
 def _write(group: h5py.Group, dataset: Dataset, table: Events) -> None:
@@ -153,6 +174,8 @@ def _chosen(background: Events, recipe: Recipe) -> tuple[Events, Events]:
         raise BadInput(
             f"data_events: {recipe.data_events} were asked for, the data set holds {len(background)} for the data"
         )
+    if number == len(background):
+        return background, background[:0]
     order = generator(recipe.seed, "background", 0).permutation(len(background))
     return background[np.sort(order[:number])], background[np.sort(order[number:])]
 

@@ -84,11 +84,14 @@ def brief(results: Results) -> Table:
     """The excess in the signal regions for a terminal, without labels: window, method, cut, counts, Z, p and δ_sys."""
     full = regions(results)
     rows = [
-        [window, method, cut, observed, expected, z, p, errors.removeprefix("statistical, δ_sys = ").partition(";")[0]]
+        [window, method, cut, observed, expected, z, p, errors.partition("δ_sys = ")[2] or "none"]
         for window, _, method, cut, observed, expected, _, z, p, errors in full.rows
     ]
     head = ["window", "method", "ε", "observed", "expected", "Z", "p", "δ_sys"]
-    return Table("Excess in the signal regions, above cuts that pass ε of the template.", head, rows)
+    caption = (
+        "Excess in the signal regions, above cuts that pass ε of the template; without δ_sys, Z is statistical alone."
+    )
+    return Table(caption, head, rows)
 
 
 def _summary(cells: pd.DataFrame, seeds: dict[str, int]) -> list[str]:
@@ -96,6 +99,7 @@ def _summary(cells: pd.DataFrame, seeds: dict[str, int]) -> list[str]:
     of_seed = cells.set_index("seed").reindex(list(seeds))
     counts = [labels.spread(of_seed[what].tolist()) for what in COUNTS]
     if len(of_seed) == 1:
+        counts[0] = f"{of_seed['observed'].iloc[0]:,.0f}"
         counts[1] += f" ± {number(float(of_seed['error'].iloc[0]))}"
     measured = of_seed["systematic"].dropna()
     z = of_seed[metric.COMPLETE if len(measured) else metric.DIRECT]

@@ -1,6 +1,6 @@
 """What a suite of a search may say, and the places in its grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +25,7 @@ NEEDED = ("mass_range", "windows")
 VALIDATION = ("validation_windows", "validation_seeds")
 KEYS = (*NEEDED, *VALIDATION, "tasks", "injections", "background_seeds", "excess", "data_events", "studies")
 RESERVED = (*layout.APART, ROW, SOURCE_ROW)  # columns of the layout that are neither mass nor features
+SCORED = ("file", "row", "score")  # columns that stand beside the mass in the files of `sideband scores`
 
 
 def windows(suite: "Suite") -> dict[str, Range | None]:
@@ -86,6 +87,13 @@ def recipe(suite: "Suite", window: str, injection: str, seed: str) -> Recipe:
     )
 
 
+def recipes(suite: "Suite") -> Iterator[Recipe]:
+    """How the tasks of a suite without named ones are drawn, one seed of each: the others' events are as many."""
+    for window in windows(suite):
+        for injection in suite.injections():
+            yield recipe(suite, window, injection, next(iter(suite.seeds(injection))))
+
+
 def check(suite: "Suite", path: Path) -> None:
     """Refuse sections that do not fit each other."""
     for key in NEEDED:
@@ -112,6 +120,12 @@ def _check_events(suite: "Suite", path: str) -> None:
             raise BadInput(
                 f"{path}: dataset: '{name}' is no name for a mass or a feature; events files call another column so"
             )
+    mass = section.get("mass", {}).get("column", "")
+    if mass in SCORED:
+        raise BadInput(
+            f"{path}: dataset.mass: '{mass}' is no name for a mass, as files of scores call another column so; give "
+            f"another with expression: {mass}"
+        )
 
 
 def _check_windows(suite: "Suite", path: str) -> None:
