@@ -33,37 +33,39 @@ def add_commands(parser: Parser) -> Commands:
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="run a suite, or what is missing of it")
-    run.add_argument("suite", nargs="?", default="quick")
-    run.add_argument("--stage", choices=STAGES, help="one stage alone")
+    run.add_argument("suite", nargs="?", default="quick", help="a suite by name, or a suite file (default quick)")
+    run.add_argument("--stage", choices=STAGES, help="one stage alone (default: all, one after the other)")
     run.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
     run.add_argument(
         "--profile",
         help="hand the steps to a cluster: slurm, htcondor, kubernetes, or a folder with a Snakemake profile",
     )
-    run.add_argument("--device", choices=("cpu", "cuda"), help="in place of the suite's own; no fallback")
+    run.add_argument("--device", choices=("cpu", "cuda"), help="device, in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
     run.add_argument("--events", type=Path, help="folder of a generated sample, in place of the embedded events")
-    run.add_argument("--fresh", action="store_true", help="take the folder of another suite; what fits this one stays")
+    run.add_argument("--fresh", action="store_true", help="take over the folder of another suite; cells of both stay")
 
-    run.add_argument("--seeds", type=whole(0, LARGEST_SEED), nargs="+", default=(), help="these seeds alone: a piece")
-    run.add_argument("--methods", nargs="+", default=(), help="these methods alone, and the fits that they stand on")
+    run.add_argument("--seeds", type=whole(0, LARGEST_SEED), nargs="+", default=(), help="run these seeds alone")
+    run.add_argument(
+        "--methods", nargs="+", default=(), help="run these methods alone, and the fits that they stand on"
+    )
 
     merge = commands.add_parser("merge", help="put pieces of one suite, run in several folders, into one folder")
-    merge.add_argument("pieces", type=Path, nargs="+", help="folders of the suite, as other/field")
-    merge.add_argument("--into", type=Path, required=True, help="runs/SUITE, new or with results of its own")
+    merge.add_argument("pieces", type=Path, nargs="+", help="folders of the suite, as in other/field")
+    merge.add_argument("--into", type=Path, required=True, help="runs/SUITE; what it has already stays")
 
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
 
     scores = commands.add_parser("scores", help="cross-fitted scores of your own events, in the order of their files")
     scores.add_argument("folder", type=Path, help="runs/SUITE")
-    scores.add_argument("--method", required=True, help="one with a template")
+    scores.add_argument("--method", required=True, help="a method of the suite that makes a template")
     for name in ("window", "injection", "seed"):
         scores.add_argument(f"--{name}", help=f"its name in the grid (default: the suite's first {name})")
     scores.add_argument(
         "--columns", nargs="+", default=(), help="further columns of the events: NAME, or NAME=EXPRESSION"
     )
-    scores.add_argument("--out", type=Path, required=True, help="file.parquet, .root, .h5 or .csv")
+    scores.add_argument("--out", type=Path, required=True, help="file to write: .parquet, .root, .h5 or .csv")
 
     migrate = commands.add_parser("migrate", help="make MLflow's tables before many processes write to them")
     record = commands.add_parser("record", help="bring MLflow up to date with every finished cell of a suite")
@@ -90,12 +92,16 @@ def add_commands(parser: Parser) -> Commands:
     )
     constituents = whole(0, MOST_CONSTITUENTS)
     generate.add_argument("--constituents", type=constituents, help="leading constituents of a jet to keep, up to 128")
-    generate.add_argument("--pt-min", type=number(), help="leading jet's transverse momentum [TeV] (1.2)")
-    generate.add_argument("--mass", type=number(), help="of the resonance [TeV] (3.5)")
-    generate.add_argument("--daughters", type=number(), nargs=2, help="their masses [TeV] (0.5 0.1)")
-    generate.add_argument("--width", type=number(), help="of the resonance [TeV] (a hundredth of its mass)")
-    generate.add_argument("--prongs", type=int, choices=(2, 3), help="of each signal jet (2)")
-    generate.add_argument("--shower", choices=tuple(SIMULATIONS), help="of the simulation (alphas)")
+    generate.add_argument(
+        "--pt-min", type=number(), help="least transverse momentum of the leading jet [TeV] (default 1.2)"
+    )
+    generate.add_argument("--mass", type=number(), help="of the resonance [TeV] (default 3.5)")
+    generate.add_argument(
+        "--daughters", type=number(), nargs=2, help="masses of its two daughters [TeV] (default 0.5 0.1)"
+    )
+    generate.add_argument("--width", type=number(), help="of the resonance [TeV] (default: a hundredth of its mass)")
+    generate.add_argument("--prongs", type=int, choices=(2, 3), help="of each signal jet (default 2)")
+    generate.add_argument("--shower", choices=tuple(SIMULATIONS), help="of the simulation (default alphas)")
 
     showers = commands.add_parser("showers", help="simulate calorimeter showers, with figures")
     showers.add_argument("--events", type=whole(1, MOST_SHOWERS), default=10_000, help="showers (default 10,000)")
@@ -107,40 +113,56 @@ def add_commands(parser: Parser) -> Commands:
     )
     showers.add_argument("--out", type=Path, default=Path("data/showers.h5"), help="file (default data/showers.h5)")
 
-    describe = commands.add_parser("describe", help="what files of events hold, with figures")
+    describe = commands.add_parser("describe", help="print and draw what files of events hold")
     describe.add_argument("files", type=Path, nargs="+", help="events files, or folders of them")
     describe.add_argument("--out", type=Path, help="folder for figures (default: 'figures' beside the first file)")
-    validate = commands.add_parser("validate", help="why a run would refuse files of events, or a suite's events")
-    validate.add_argument("files", type=Path, nargs="+", help="events files; suites (.yaml) with their events")
+    validate = commands.add_parser(
+        "validate", help="say whether a run would accept files of events, or a suite with its events"
+    )
+    validate.add_argument("files", type=Path, nargs="+", help="events files, or suites (.yaml)")
     for command in (describe, validate):
         named = "NAME or NAME=EXPRESSION"
-        command.add_argument("--mass", default="", help=f"of your own events: the mass, {named}")
-        command.add_argument("--features", nargs="+", default=(), help=f"{named} (default: all numbers of an event)")
-        command.add_argument("--units", nargs="+", default=(), metavar="COLUMN=UNIT", help="as m_vis=GeV")
-        command.add_argument("--label", default="", help="1 for signal, 0 for background (default: label, if there)")
-        command.add_argument("--cut", default="", help="events to keep, as 'met > 50'")
-        command.add_argument("--tree", default="", help="of ROOT files with more than one")
-        command.add_argument("--group", default="", help="of HDF5 files")
+        command.add_argument("--mass", default="", help=f"the mass of your own events: {named}")
+        command.add_argument(
+            "--features",
+            nargs="+",
+            default=(),
+            help=f"their features: {named} (default: every column of one number an event)",
+        )
+        command.add_argument("--units", nargs="+", default=(), metavar="COLUMN=UNIT", help="their units, as m_vis=GeV")
+        command.add_argument(
+            "--label", default="", help="column: 1 for signal, 0 for background (default: label, if there)"
+        )
+        command.add_argument("--cut", default="", help="expression: the events to keep, as 'met > 50'")
+        command.add_argument("--tree", default="", help="TTree or RNTuple, in ROOT files with more than one")
+        command.add_argument("--group", default="", help="group, dataset of records, or table, in HDF5 files")
 
     task = commands.add_parser("task", help="draw one task of a suite")
-    task.add_argument("suite")
+    task.add_argument("suite", help="a suite by name, or a suite file")
     for name in ("window", "injection", "seed"):
         task.add_argument(f"--{name}", help=f"its name in the grid (default: the suite's first {name})")
-    task.add_argument("--out", type=Path, required=True)
+    task.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
 
-    control = commands.add_parser("control", help="floor and positive control of the closure test")
+    control = commands.add_parser("control", help="floor and positive control of a task's closure test")
     evaluate = commands.add_parser("evaluate", help="SIC, closure and excess of one cell")
-    evaluate.add_argument("--scores", type=Path, required=True)
-    for name in ("template", "data-scores", "template-scores"):
-        evaluate.add_argument(f"--{name}", type=Path)
+    evaluate.add_argument("--scores", type=Path, required=True, help="of the test events; without labels, of the data")
+    evaluate.add_argument("--template", type=Path, help="the template's events, if the method makes any")
+    for name in ("data", "template"):
+        evaluate.add_argument(f"--{name}-scores", type=Path, help=f"cross-fitted scores of the {name}, for an excess")
     evaluate.add_argument(
         "--latents", type=Path, nargs=2, metavar="FILE", help="of the test events, and of the template, by an encoder"
     )
-    evaluate.add_argument("--efficiencies", type=EFFICIENCY, nargs="*", default=[1e-2, 1e-3])
+    evaluate.add_argument(
+        "--efficiencies",
+        type=EFFICIENCY,
+        nargs="*",
+        default=[1e-2, 1e-3],
+        help="of the template, at the cuts of an excess (default 0.01 0.001)",
+    )
     for command in (control, evaluate):
-        command.add_argument("--task", type=Path, required=True)
-        command.add_argument("--closure-events", type=CLOSURE_EVENTS)
-        command.add_argument("--out", type=Path, required=True)
+        command.add_argument("--task", type=Path, required=True, help="task.h5")
+        command.add_argument("--closure-events", type=CLOSURE_EVENTS, help="at most, on each side (default: all)")
+        command.add_argument("--out", type=Path, required=True, help="JSON file to write")
 
     return calling(commands, COMMANDS)
 

@@ -31,10 +31,16 @@ def add_commands(parser: Parser) -> Commands:
     compare.add_argument("model", type=Path, help="the file exported from it")
     compare.add_argument("--task", type=Path, required=True, help="the task, for realistic inputs")
     compare.add_argument("--out", type=Path, help="JSON file to write")
-    compare.add_argument("--provider", default="cpu", choices=("cpu", "cuda"), help="of both engines")
-    compare.add_argument("--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000])
-    compare.add_argument("--repeats", type=whole(3, 10**4), default=10)
-    compare.add_argument("--seconds", type=number(0, 3600), default=2.0, help="time of a row with all its repeats")
+    compare.add_argument(
+        "--provider", default="cpu", choices=("cpu", "cuda"), help="of both engines (default cpu); no fallback"
+    )
+    compare.add_argument(
+        "--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000], help="events per call"
+    )
+    compare.add_argument("--repeats", type=whole(3, 10**4), default=10, help="most repeats of a row (default 10)")
+    compare.add_argument(
+        "--seconds", type=number(0, 3600), default=2.0, help="time of a row with all its repeats (default 2)"
+    )
     compare.add_argument("--compile", action="store_true", help="time torch.compile too")
 
     return calling(commands, {"cell": _cell, "compare": _compare})

@@ -57,27 +57,36 @@ def add_commands(parser: Parser) -> Commands:
     score.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
 
     throughput = commands.add_parser("throughput", help="time a graph; run it alone on the machine")
-    throughput.add_argument("model", type=Path)
-    throughput.add_argument("--task", type=Path, required=True)
+    throughput.add_argument("model", type=Path, help="an exported file")
+    throughput.add_argument("--task", type=Path, required=True, help="task.h5, for realistic inputs")
     throughput.add_argument("--out", type=Path, help="JSON file to write")
-    throughput.add_argument("--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000])
     throughput.add_argument(
-        "--repeats", type=whole(1, 10**4), default=10, help="most repeats of a row; fewer where they agree"
+        "--batches", type=whole(1, 10**6), nargs="+", default=[100, 1000, 10000], help="events per call"
     )
-    throughput.add_argument("--seconds", type=number(0, 3600), default=2.0, help="time of a row with all its repeats")
     throughput.add_argument(
-        "--file-events", type=whole(1, 10**8), default=100_000, help="most events written in the file scope"
+        "--repeats", type=whole(1, 10**4), default=10, help="most repeats of a row; fewer where they agree (default 10)"
+    )
+    throughput.add_argument(
+        "--seconds", type=number(0, 3600), default=2.0, help="time of a row with all its repeats (default 2)"
+    )
+    throughput.add_argument(
+        "--file-events",
+        type=whole(1, 10**8),
+        default=100_000,
+        help="most events written in the file scope (default 100,000)",
     )
 
-    describe = commands.add_parser("describe", help="say what an exported file is")
-    describe.add_argument("model", type=Path)
+    describe = commands.add_parser("describe", help="print what an exported file takes, gives and was made from")
+    describe.add_argument("model", type=Path, help="an exported file")
     describe.add_argument("--json", action="store_true", help="all metadata as JSON, for programs")
 
     check = commands.add_parser("check", help="reproduce the check vectors beside exported files")
-    check.add_argument("model", type=Path, nargs="+")
+    check.add_argument("model", type=Path, nargs="+", help="exported files, beside their check.npz")
 
     for command in (template, score, throughput, describe, check):
-        command.add_argument("--provider", default="cpu", choices=("cpu", "cuda"), help="no fallback between them")
+        command.add_argument(
+            "--provider", default="cpu", choices=("cpu", "cuda"), help="where to run (default cpu); no fallback"
+        )
     for command in (template, score):
         command.add_argument(
             "--threads", type=whole(1, 1024), help="concurrent callers (default: all cores; one on CUDA)"

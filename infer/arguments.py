@@ -37,9 +37,11 @@ def execute(parser: Parser) -> int:
 
 
 def calling(commands: Commands, functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> Commands:
-    """The commands, each with the function that runs it."""
+    """The commands, each with the function that runs it, and with its line of help above its options."""
+    told = {each.dest: each.help for each in commands._choices_actions}
     for name, function in functions.items():
         commands.choices[name].set_defaults(call=function)
+        commands.choices[name].description = told[name]
     return commands
 
 

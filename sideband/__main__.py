@@ -23,7 +23,7 @@ def main(prog: str = "sideband") -> int:
     commands = add_commands(parser)
     train.add_fit(commands)
     for name, (package, what) in STAGES.items():
-        package.add_commands(commands.add_parser(name, help=what))
+        package.add_commands(commands.add_parser(name, help=what, description=what))
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         import argcomplete
 

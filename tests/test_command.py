@@ -1,10 +1,12 @@
 """The command `sideband`: every command of the packages under one name, with its mistakes and its completion."""
 
+import argparse
 import importlib
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,26 @@ def test_every_command_is_there(
         main()
     assert left.value.code == 0
     assert f"usage: sideband {words}" in capsys.readouterr().out
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from parsers(each)
+
+
+def test_every_command_and_every_argument_says_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[argparse.ArgumentParser] = []
+    monkeypatch.setattr("sideband.__main__.execute", lambda parser: found.append(parser) or 0)
+    assert main() == 0
+    everything = list(parsers(found[0]))
+    assert len(everything) > len(COMMANDS) + len(THROUGH)
+    assert [each.prog for each in everything if not each.description] == []
+    arguments = [(each.prog, action) for each in everything for action in each._actions]
+    groups = [f"sideband{name}" for name in ("", " train", " export", " infer")]
+    assert {prog for prog, action in arguments if not action.help} == {*groups}  # their commands have help
 
 
 def test_a_command_runs(

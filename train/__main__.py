@@ -23,28 +23,30 @@ def add_commands(parser: Parser) -> Commands:
     commands = parser.add_subparsers(dest="command", required=True)
     add_fit(commands)
     check = commands.add_parser("check", help="check the settings of every fit in a suite")
-    check.add_argument("suite")
+    check.add_argument("suite", help="a suite by name, or a suite file")
     return calling(commands, {"check": _check})
 
 
 def add_fit(commands: Commands) -> None:
     """Add the command `fit`."""
     fit = commands.add_parser("fit", help="fit one method on one task")
-    fit.add_argument("method")
+    fit.add_argument("method", help="a method or a shared fit, by its name in a suite")
     fit.add_argument("--task", type=Path, required=True, help="task.h5")
     fit.add_argument("--out", type=folder, required=True, help="folder for model.pt and fit.json")
     fit.add_argument("--suite", help="suite whose settings to use (default: those of the papers)")
     fit.add_argument("--needs", nargs="*", default=[], metavar="NAME=MODEL.PT", help="fits that the method stands on")
     fit.add_argument("--base", type=Path, help="model.pt of the same method, to give it another classifier")
-    fit.add_argument("--device", default=None, help="cpu or cuda, no fallback (default: the suite's, else cpu)")
+    fit.add_argument("--device", default=None, help="cpu or cuda; no fallback (default: the suite's, else cpu)")
     fit.add_argument("--threads", type=whole(1, 1024), default=1, help="CPU threads (default 1)")
     fit.add_argument("--checkpoints", type=folder, help="folder for unfinished work alone (default: OUT/checkpoints)")
-    fit.add_argument("--checkpoint-seconds", type=whole(0, 86_400), default=10, help="least time between checkpoints")
+    fit.add_argument(
+        "--checkpoint-seconds", type=whole(0, 86_400), default=10, help="least time between checkpoints (default 10)"
+    )
     fit.add_argument(
         "--log",
         choices=("live", "later", "auto"),
         default="live",
-        help="log to MLflow now, or keep the journal for later; auto: now to a server, later to a local store",
+        help="log to MLflow now (default), or keep the journal for later; auto: now to a server, later to a local store",
     )
     fit.add_argument("--runs", type=folder, default=Path("runs"), help="folder that holds mlflow/ (default runs)")
     calling(commands, {"fit": _fit})

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
+import h5py
+import numpy as np
 import pytest
+import uproot
 import yaml
 
 from sideband.benchmarks.grid import suite as suites
@@ -45,6 +49,28 @@ def named(value: Any) -> Iterator[str]:
         yield from named(each)
 
 
+def write_events(path: Path) -> None:
+    """Events with every column that the pages name; of those in ROOT files, each has its own id."""
+    random = np.random.default_rng(1)
+    number = 2000
+    mass, jets = 200 + random.exponential(150, number), random.integers(0, 4, number)
+    columns = {"m_vis": mass, "E": mass, **dict.fromkeys(("px", "py", "pz"), np.zeros(number))}
+    columns |= {"met": random.gamma(2, 40, number), "ht": random.gamma(2, 400, number), "n_sub": jets * 1.0}
+    if path.suffix == ".root":
+        name = int.from_bytes(path.name.encode()[:7])
+        table = {**columns, "nJet": jets, "Jet_pt": ak.unflatten(random.gamma(2, 100, jets.sum()), jets)}
+        table |= {"run": np.full(number, name), "luminosityBlock": np.ones(number, int), "event": np.arange(number)}
+        with uproot.recreate(path) as file:
+            file.mktree(
+                "Events", {key: each.type.content if key == "Jet_pt" else each.dtype for key, each in table.items()}
+            )
+            file["Events"].extend(table)
+        return
+    with h5py.File(path, "w") as file:
+        for key, values in {**columns, "truth": (random.random(number) < 0.1).astype(float)}.items():
+            file[key] = values
+
+
 def register_template(folder: Path, uri: str) -> None:
     """Register the template in a folder as a run of quick would."""
     cell = {"suite": "quick", "method": "cathode", "window": "3.3-3.7", "injection": "n430", "seed": "s1"}
@@ -61,8 +87,10 @@ def test_suites_load(block: Block, tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False) if content else block.text)
     for file in named(yaml.safe_load(block.text).get("dataset")):
         (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file.replace("*", "B")).touch()
+        write_events(tmp_path / file.replace("*", "B"))
     suite = suites.load(path)
+    if suite["dataset"]["source"] in ("events", "dijets"):  # others are files of experiments
+        assert suite.problem.check_data(suite) > 0
     for entry in [*suite["methods"], *suite["shared"]]:
         methods.settings(entry, suite.settings(entry), entry)
     settings_from(ClassifierSettings, suite["classifier"], "classifier")
