@@ -23,8 +23,8 @@ def named(features: Any, wanted: Sequence[str] = ()) -> dict[str, Any]:
     """The features by name, unchecked.
 
     Args:
-        features: a data frame, an awkward array of records or a mapping of columns `[N]`; or an array `[N, d]`, whose
-            columns are called x0, x1, ….
+        features: a data frame, an array of records, of numpy or awkward, or a mapping of columns `[N]`; or an array
+            `[N, d]`, whose columns are called x0, x1, ….
         wanted: take these alone, in this order; an array must have as many columns, which get these names.
 
     Raises:
@@ -42,6 +42,9 @@ def named(features: Any, wanted: Sequence[str] = ()) -> dict[str, Any]:
             raise BadInput(f"features: {table.shape[1]} columns; give {len(wanted)}, which are {', '.join(wanted)}")
         return dict(zip(wanted or [f"x{index}" for index in range(table.shape[1])], table.T, strict=True))
     found = {str(name): features[name] for name in fields}
+    for name in found:
+        if not name or "/" in name:
+            raise BadInput(f"features: {name!r} is no name for a column; give it one, without '/'")
     missing = [name for name in wanted if name not in found]
     if missing or not found:
         raise BadInput(
@@ -55,9 +58,12 @@ def mass_of(table: Any, name: str) -> Any:
     return table[name] if name in (_fields(table) or ()) else None
 
 
-def _fields(table: Any) -> Any:
-    """The names of a table's columns; None for an array, which has none."""
-    return getattr(table, "fields", None) or (table.keys() if hasattr(table, "keys") else None)
+def _fields(table: Any) -> list[Any] | None:
+    """The names of a table's columns; None for an array, which has none, and for a series, which is one column."""
+    fields = getattr(table, "fields", None) or getattr(getattr(table, "dtype", None), "names", None)
+    if not fields and hasattr(table, "keys") and not hasattr(table, "to_frame"):
+        fields = table.keys()
+    return None if fields is None else list(fields)
 
 
 def table(mass: Any, name: str, features: Mapping[str, Any]) -> Columns:

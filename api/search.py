@@ -35,7 +35,7 @@ class Search:
 
     Args:
         mass: masses `[N]`. The name of a pandas series becomes the column's name.
-        features: `[N, d]`: an array, a data frame, a mapping of columns or an awkward array of records.
+        features: `[N, d]`: an array, a data frame, a mapping of columns, or an array of records of awkward or numpy.
         window: the signal region, `(low, high)`.
         mass_range: the whole range of the search; by default all masses.
         validation_windows: windows in the sidebands; `excess` takes δ_sys from them.
@@ -101,6 +101,11 @@ class Search:
             shutil.rmtree(self.folder, ignore_errors=True)  # it was empty
             raise
 
+    def __repr__(self) -> str:
+        mass, *features = self.columns
+        low, high = self.window
+        return f"Search({mass!r} in {low:g}-{high:g}, features {', '.join(features)})"
+
     @property
     def methods(self) -> list[str]:
         """The methods to choose from: those that need neither the truth nor a simulation that is not there."""
@@ -149,6 +154,8 @@ class Search:
         Raises:
             BadInput: the method makes no template, or not such efficiencies.
         """
+        if not isinstance(fit, Fit):
+            raise BadInput(f"excess({fit!r}): is no fit; give what fit(…) of this search has returned")
         if fit.search is not self:
             raise BadInput(f"excess({fit!r}): was fitted in another search; call that one's excess")
         fit.check_template()
@@ -193,6 +200,8 @@ class Search:
 
     def _check(self, method: str, settings: Mapping[str, Any]) -> None:
         """Refuse what is no method for these events, or stands on one that is not fitted."""
+        if not isinstance(method, str):
+            raise BadInput(f"fit({method!r}): give the name of a method; there are: {', '.join(self.methods)}")
         base, of = method.partition("@")[0], settings.get("of")
         if base in self.methods:
             for each in entries.of(of) if isinstance(of, str | list | tuple) else ():

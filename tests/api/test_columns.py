@@ -16,6 +16,7 @@ FORMS = [
     pd.DataFrame({"width": WIDTH, "charge": CHARGE}),
     awkward.zip({"width": WIDTH, "charge": CHARGE}),
     {"width": list(WIDTH), "charge": pd.Series(CHARGE, name="other")},
+    np.rec.fromarrays([WIDTH, CHARGE], names="width,charge"),
 ]
 
 
@@ -26,6 +27,8 @@ def test_every_form_gives_the_same(form: Any) -> None:
     assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
     np.testing.assert_array_equal(found["charge"], CHARGE)
     assert list(columns.named(form, ["charge"])) == ["charge"]
+    np.testing.assert_array_equal(columns.mass_of(form, "width"), WIDTH)
+    assert columns.mass_of(form, "m") is None
 
 
 def test_an_array_has_columns_by_number_or_by_the_wanted_names() -> None:
@@ -64,6 +67,9 @@ WRONG = [
     ({}, "features: there are none; give some"),
     (WIDTH, r"features: an array of shape \(3,\); give one of shape \[events, features\]"),
     (3, r"features: an array of shape \(\)"),
+    (pd.Series(WIDTH), r"features: an array of shape \(3,\); give one of shape \[events, features\], a data frame"),
+    ({"": WIDTH}, "features: '' is no name for a column; give it one"),
+    ({"a/b": WIDTH}, "features: 'a/b' is no name for a column; give it one, without '/'"),
 ]
 
 

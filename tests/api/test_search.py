@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -111,6 +112,9 @@ def test_a_fit_belongs_to_its_search(cathode: Fit, own: Table) -> None:
     other = Search(own["mass"], features(own), (3300, 3700), **TINY)
     with pytest.raises(BadInput, match="was fitted in another search"):
         other.excess(cathode)
+    with pytest.raises(BadInput, match=r"excess\('cathode'\): is no fit; give what fit\(…\) of this search"):
+        other.excess("cathode")  # type: ignore[arg-type]
+    assert repr(other) == "Search('mass' in 3300-3700, features width, charge, tracks)"
 
 
 def test_torch_keeps_its_threads(search: Search) -> None:
@@ -136,6 +140,8 @@ def test_scores_take_what_the_search_takes(cathode: Fit, own: Table) -> None:
     table = np.column_stack([few[name] for name in features(own)])
     assert np.array_equal(cathode.score(table), scores)
     assert np.array_equal(cathode.score(table, few["mass"]), scores)
+    assert np.array_equal(cathode.score(pd.DataFrame(few)), scores)
+    assert np.array_equal(cathode.score(pd.DataFrame(features(few))), scores)
     with pytest.raises(BadInput, match="no column 'charge'"):
         cathode.score({"width": few["width"]})
 
@@ -183,6 +189,7 @@ def test_the_template_of_cwola_is_events_of_the_sidebands(search: Search, own: T
         ("salad", {}, r"needs simulated background; give Search simulation=\(mass, features\)"),
         ("sideband", {}, "no method of a search; there are: cathode"),
         ("nothing", {}, "no method of a search; there are: cathode"),
+        (3, {}, r"fit\(3\): give the name of a method; there are: cathode"),
         ("cathode@..", {"wrong": 1}, r"fit\('cathode@..'\): unknown setting 'wrong'"),
         ("cathode@a/b", {}, "does not match"),
         ("refined", {"of": "transit"}, r"fit\('refined'\): of: 'transit' is not fitted; fit it first"),

@@ -38,7 +38,7 @@ from tests.conftest import OWN
         ({"dataset": OWN | {"data": []}}, r"dataset\.data: \[\] should be non-empty"),
         ({"dataset": OWN | {"features": [{"column": "a/b"}]}}, r"dataset\.features\.0\.column: 'a/b' does not match"),
         ({"dataset": OWN | {"features": [{"name": "a"}]}}, r"dataset\.features\.0: .*'name' was unexpected"),
-        ({"dataset": OWN | {"mass": {"column": "row"}}}, "'row' is no name for a mass, .* with expression: row"),
+        ({"dataset": OWN | {"mass": {"column": "row"}}}, "'row' is no name for a mass, .*; rename it, as with expr"),
         ({"dataset": {}}, "dataset: 'source' is a required property"),
         ({"windows": [[2.2, 3.0]]}, r"window \[2.2, 3.0\] does not lie inside mass_range \[2.3, 5.0\]"),
         ({"windows": [[4.0, 5.0]]}, r"window \[4.0, 5.0\] does not lie inside mass_range"),

@@ -203,11 +203,11 @@ def _data(dataset: Dataset, pools: dict[str, Events], recipe: Recipe) -> Events:
 def _check_masses(dataset: Dataset, data: Events, recipe: Recipe) -> None:
     """Refuse a window or sideband with hardly any events, and add a hint if the unit looks wrong."""
     low, high = recipe.window
-    unit = dataset.units[dataset.mass]
+    unit = f" {dataset.units[dataset.mass]}".rstrip()
     parts = {
-        f"the window {low}-{high} {unit}": events.in_window(data.mass, recipe.window).sum(),
-        f"the sideband below {low} {unit}": (data.mass <= np.float32(low)).sum(),
-        f"the sideband above {high} {unit}": (data.mass >= np.float32(high)).sum(),
+        f"the window {low}-{high}{unit}": events.in_window(data.mass, recipe.window).sum(),
+        f"the sideband below {low}{unit}": (data.mass <= np.float32(low)).sum(),
+        f"the sideband above {high}{unit}": (data.mass >= np.float32(high)).sum(),
     }
     for name, number in parts.items():
         if number < LEAST_EVENTS:

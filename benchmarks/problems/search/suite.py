@@ -123,8 +123,8 @@ def _check_events(suite: "Suite", path: str) -> None:
     mass = section.get("mass", {}).get("column", "")
     if mass in SCORED:
         raise BadInput(
-            f"{path}: dataset.mass: '{mass}' is no name for a mass, as files of scores call another column so; give "
-            f"another with expression: {mass}"
+            f"{path}: dataset.mass: '{mass}' is no name for a mass, as files of scores call another column so; rename "
+            f"it, as with expression: {mass}"
         )
 
 
