@@ -1,6 +1,7 @@
 """What fitting costs: seconds, memory, the share of fits that methods have in common, and whether they converged."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -8,6 +9,8 @@ from sideband.benchmarks import catalogue
 from sideband.benchmarks.report import style
 from sideband.benchmarks.report.content import Picture, Section, Table, number
 from sideband.benchmarks.report.results import Results
+
+STOOD_ON: dict[str, Any] = {"color": "white", "edgecolor": "0.5", "hatch": "////", "lw": 0}  # bars of such fits
 
 
 def section(results: Results) -> Section:
@@ -68,14 +71,14 @@ def unconverged(results: Results, method: str) -> tuple[int, int]:
 
 
 def figure(results: Results) -> Figure:
-    """Seconds to fit each method, with the fits that it stands on in grey."""
+    """Seconds to fit each method, with the fits that it stands on hatched."""
     fitted = results.metric("fit_seconds").groupby("method")["value"].median()
     names = [name for name in results.suite["methods"] if name in fitted]
     drawn = Figure(figsize=(7.4, 0.9 + 0.42 * len(names)))
     axes = drawn.subplots()
     for height, name in enumerate(names):
         shared = sum(float(fitted.get(need, 0.0)) for need in sorted(results.suite.stands_on(name)))
-        axes.barh(height, shared, color="0.8", label="shared fit" if height == 0 else None)
+        axes.barh(height, shared, label="shared fit" if height == 0 else None, **STOOD_ON)
         axes.barh(height, fitted[name], left=shared, color=style.colour(name))
         axes.annotate(
             f"{shared + fitted[name]:.0f} s", (shared + fitted[name], height), (5, -3), textcoords="offset points"
@@ -83,7 +86,7 @@ def figure(results: Results) -> Figure:
     axes.set_yticks(range(len(names)), [style.title(name) for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel("seconds to fit, median over cells (grey: the fits it stands on)")
+    axes.set_xlabel("seconds to fit, median over cells (hatched: the fits it stands on)")
     axes.grid(axis="y", visible=False)
     return drawn
 

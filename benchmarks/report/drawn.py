@@ -1,8 +1,8 @@
-"""The data that a figure draws, by artist: bars, points with errors, steps, levels, scattered points and curves."""
+"""The data that a figure draws, by artist: bars, points, errors, steps, levels, curves, and cells of images."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.container import BarContainer, Container, ErrorbarContainer
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 from matplotlib.transforms import Transform
@@ -30,6 +31,7 @@ class Drawn:
         boxes: `[n, 4]`, two opposite corners of each; one place twice for a point.
         x, y: values `[n, k]` along each axis. k = 1 for a value, 2 for the ends of a range, 3 for a value and the ends
             of its error, and 0 where the artist has no value along that axis.
+        z: values `[n, 1]` of an image's cells, which colours show; `[n, 0]` where there are none.
     """
 
     artist: Artist | Container
@@ -37,6 +39,7 @@ class Drawn:
     boxes: Array
     x: Array
     y: Array
+    z: Array = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def label(artist: Artist | Container) -> str:
@@ -46,7 +49,7 @@ def label(artist: Artist | Container) -> str:
 
 
 def of(axes: Axes) -> Iterator[Drawn]:
-    """What the artists of some axes draw, except images, filled areas and lines that say nothing of the data."""
+    """What the artists of some axes draw, except filled areas and lines that say nothing of the data."""
     parts: set[Artist] = set()
     for container in axes.containers:
         parts.update(container.get_children())
@@ -67,6 +70,8 @@ def of(axes: Axes) -> Iterator[Drawn]:
             yield from _segments(collection)
     for line in (each for each in axes.lines if each not in parts and each.get_visible()):
         yield from _line(axes, line)
+    for image in (each for each in axes.images if each.get_visible()):
+        yield _cells(image)
 
 
 def _points(artist: Artist | Container, transform: Transform, x: Array, y: Array) -> Drawn:
@@ -112,6 +117,26 @@ def _line(axes: Axes, line: Line2D) -> Iterator[Drawn]:
     elif (of_x or of_y) and label(line):
         boxes = np.array([[x[0], y[0], x[-1], y[-1]]])
         yield Drawn(line, transform, boxes, *(each[:1, None][:, : int(own)] for each, own in ((x, of_x), (y, of_y))))
+
+
+def _cells(image: AxesImage) -> Drawn:
+    """The cells of an image, a box each, without those that have no value."""
+    values, (left, right, bottom, top) = _filled(image.get_array()), image.get_extent()
+    first, last = (top, bottom) if image.origin == "upper" else (bottom, top)
+    rows = np.linspace(first, last, values.shape[0] + 1)
+    columns = np.linspace(left, right, values.shape[1] + 1)
+    down, across = (places.ravel() for places in np.indices(values.shape))
+    boxes = np.stack([columns[across], rows[down], columns[across + 1], rows[down + 1]], axis=1)
+    kept = np.isfinite(values.ravel())
+    boxes = boxes[kept]
+    return Drawn(
+        image,
+        image.get_transform(),
+        boxes,
+        np.sort(boxes[:, 0::2]),
+        np.sort(boxes[:, 1::2]),
+        values.ravel()[kept, None],
+    )
 
 
 def _data(line: Line2D) -> tuple[Array, Array]:

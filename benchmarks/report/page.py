@@ -13,6 +13,7 @@ from sideband.benchmarks.report.content import Picture, Section, Table
 from sideband.benchmarks.report.results import Results, gather
 from sideband.infer import events, provenance
 
+LEAST = 72  # pixels of the page an inch of a figure: narrower, and its text is too small to read; it scrolls instead
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -55,7 +56,8 @@ def _rendered(section: Section, folder: Path) -> dict[str, Any]:
             stem = str(folder / part.name)
             style.save(part.figure, stem)
             image = {"image": _inline(Path(f"{stem}.svg")), "readout": readout.of(part.figure)}
-            parts.append({**image, "caption": part.caption, "name": part.name})
+            least = round(LEAST * part.figure.get_figwidth())
+            parts.append({**image, "caption": part.caption, "name": part.name, "least": least})
         else:
             parts.append({"table": part})
     return {"heading": heading, "text": text, "parts": parts}
@@ -84,7 +86,7 @@ def missing(results: Results) -> Section:
     rows = [[cell.folder] for cell in results.missing if cell.method not in results.unfinished]
     text = "Logs of what was begun lie in logs/."
     if results.unfinished:
-        text = f"No cell is finished of {', '.join(map(style.title, results.unfinished))}. {text}"
+        text = f"No cell is finished of {'; '.join(map(style.title, results.unfinished))}. {text}"
     return "Missing", text, [Table("Cells that did not finish.", ["cell"], rows)] if rows else []
 
 

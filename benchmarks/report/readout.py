@@ -14,6 +14,7 @@ from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.container import Container
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 from matplotlib.ticker import FixedLocator
@@ -40,10 +41,11 @@ def of(figure: Figure) -> dict[str, Any]:
         figure: it must have been saved already, so that everything lies where it does in the file.
 
     Returns:
-        `axes`: the names of `x` and `y` of each, with their units. `series`: of each artist, which axes it is `on`, its
-        `label`, the values `x` and `y` of its points as texts, and where they are `at`: left and top, followed by right
-        and bottom unless all are points, in parts of the figure from its upper left corner. Texts and places are
-        numbers of `columns`, for artists share many.
+        `axes`: the names of `x` and `y` of each, with their units, and that of `z`, the colours of an image.
+        `series`: of each artist, which axes it is `on`, its `label`, the values `x` and `y` of its points as texts, `z`
+        of the cells of an image, and where they are `at`: left and top, followed by right and bottom unless all are
+        points, in parts of the figure from its upper left corner. Texts and places are numbers of `columns`, for
+        artists share many.
     """
     found = [(axes, each) for axes in figure.axes if axes.get_visible() for each in drawn.of(axes)]
     most = max(min(MOST, ALTOGETHER // max(len(found), 1)), 2)
@@ -56,7 +58,9 @@ def of(figure: Figure) -> dict[str, Any]:
 
     for axes, each in found:
         places, kept = _placed(figure, axes, each)
-        kept = kept[chosen := _thinned(each.y[kept], most if isinstance(each.artist, Line2D) else MOST)]
+        image = isinstance(each.artist, AxesImage)
+        limit = len(kept) if image else most if isinstance(each.artist, Line2D) else MOST
+        kept = kept[chosen := _thinned(each.y[kept], limit)]
         if len(kept):
             at = [number_of(side) for side in places[chosen].T.tolist()]
             series.append(
@@ -65,10 +69,15 @@ def of(figure: Figure) -> dict[str, Any]:
                     "label": _label(each.artist, axes, legend),
                     "x": number_of(map(_texts(axes.xaxis), each.x[kept])),
                     "y": number_of(map(_texts(axes.yaxis), each.y[kept])),
+                    **({"z": number_of(map(_numbers, each.z[kept]))} if image else {}),
                     "at": at[:2] if at[:2] == at[2:] else at,
                 }
             )
-    names = [{which: _name(figure, axes, which) for which in ("x", "y")} for axes in shown]
+    names = [
+        {which: _name(figure, axes, which) for which in ("x", "y")}
+        | ({"z": _of_colours(figure, axes)} if axes.images else {})
+        for axes in shown
+    ]
     return {"axes": names, "columns": [*columns], "series": series}
 
 
@@ -99,7 +108,9 @@ def _texts(axis: Axis) -> Callable[[Array], str]:
     ticks = list(axis.get_majorticklocs()) if isinstance(axis.get_major_locator(), FixedLocator) else []
     texts = axis.get_major_formatter().format_ticks(ticks) if ticks else []
     names = [_plain(text.replace("\n", " ")) for text in texts]
-    if ticks == [*range(len(ticks))] and not all(re.fullmatch(r"[−\d.,]*", name) for name in names):
+    if ticks == [*range(len(ticks))] and not all(
+        name in ("", f"{tick:g}") for tick, name in zip(ticks, names, strict=True)
+    ):
         return lambda values: names[int(np.clip(np.rint(values.mean()), 0, len(names) - 1))] if len(values) else ""
     return _numbers
 
@@ -132,9 +143,20 @@ def _name(figure: Figure, axes: Axes, which: str) -> list[str]:
 
     others = [axes, *shared.get_siblings(axes), *(other for other in figure.axes if line(other) == line(axes))]
     texts = [getattr(other, f"get_{which}label")() for other in others]
-    text = _plain(next(filter(None, texts), getattr(figure, f"get_sup{which}label")()))
-    name, bracket, unit = text.removesuffix("]").rpartition(" [")
-    return [name, unit] if bracket and text.endswith("]") else [text, ""]
+    return _with_unit(next(filter(None, texts), getattr(figure, f"get_sup{which}label")()))
+
+
+def _of_colours(figure: Figure, axes: Axes) -> list[str]:
+    """What the colours of the image on some axes mean, and the unit: as its colour bar says, or one that it shares."""
+    (image, *_), every = axes.images, [each for other in figure.axes for each in other.images]
+    bars = [each.colorbar for each in (image, *(each for each in every if each.norm is image.norm), *every)]
+    return _with_unit(next((bar.ax.get_ylabel() for bar in bars if bar is not None), ""))
+
+
+def _with_unit(text: str) -> list[str]:
+    """A label without matplotlib's formulas, and the unit at its end apart."""
+    name, bracket, unit = (plain := _plain(text)).removesuffix("]").rpartition(" [")
+    return [name, unit] if bracket and plain.endswith("]") else [plain, ""]
 
 
 def _legend(figure: Figure) -> dict[str, set[str]]:
@@ -151,9 +173,19 @@ def _legend(figure: Figure) -> dict[str, set[str]]:
 
 
 def _label(artist: Artist | Container, axes: Axes, legend: Mapping[str, set[str]]) -> str:
-    """An artist's own label, that of its colour if there is just one, or the title of its axes."""
+    """An artist's own label, that of its colour if there is just one, or the title of its axes or of those above it."""
     alike = legend.get(_colour(artist), set())
-    return _plain(drawn.label(artist) or (min(alike) if len(alike) == 1 else axes.get_title()))
+    return _plain(drawn.label(artist) or (min(alike) if len(alike) == 1 else _title(axes)))
+
+
+def _title(axes: Axes) -> str:
+    """The title of some axes, or else of the first in their column."""
+    place = axes.get_subplotspec()
+    figure = axes.get_figure()
+    if axes.get_title() or place is None or figure is None:
+        return axes.get_title()
+    specs = [(other, other.get_subplotspec()) for other in figure.axes]
+    return next((other.get_title() for other, spec in specs if spec is not None and spec.colspan == place.colspan), "")
 
 
 def _colour(artist: Any) -> str:

@@ -48,14 +48,16 @@ class Results:
         """The rows of one metric."""
         return self.numbers[self.numbers["metric"] == name]
 
-    @property
+    @cached_property
     def mass_unit(self) -> str:
-        """The unit of the mass; "" while no task is drawn."""
-        if self.tasks.empty:
-            return ""
-        first = self.tasks.iloc[0]
-        found = task.read(self.folder / first["window"] / first["injection"] / first["seed"] / "task.h5")
-        return found.units[found.mass]
+        """The unit of the mass; "" where there is no task, drawn yet or left."""
+        places = [] if self.tasks.empty else self.tasks[["window", "injection", "seed"]].itertuples(index=False)
+        for place in places:
+            path = self.folder.joinpath(*place, "task.h5")
+            if path.exists():
+                found = task.read(path)
+                return found.units[found.mass]
+        return ""
 
     def methods(self, rows: pd.DataFrame) -> list[str]:
         """The methods that some rows are of, in the suite's order."""

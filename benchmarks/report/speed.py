@@ -119,12 +119,13 @@ def table(results: Results) -> Table:
                     *(str(best[name]) for name in ("batch", "threads", "provider")),
                     number(best["events_per_second"]),
                     f"{number(best['p10'])}–{number(best['p90'])}",
-                    f"{best['total_seconds']:.1f}",
+                    number(best["total_seconds"], 2),
                     number(share, 2) if pd.notna(share) else "none",
                 ]
             )
-    head = ["method", "graph", "scope", "batch", "threads", "provider", "events/s", "p10–p90", "timed [s]", "of MatMul"]
-    return Table("Best batch and threads of each graph and scope; every row is in throughput.csv.", head, rows)
+    head = ["method", "graph", "scope", "batch", "threads", "provider", "events/s", "p10–p90 [events/s]"]
+    caption = "Best batch and threads of each graph and scope; every row is in throughput.csv."
+    return Table(caption, [*head, "timed [s]", "of MatMul"], rows)
 
 
 def torch_table(results: Results) -> Table:

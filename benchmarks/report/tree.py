@@ -69,9 +69,9 @@ class Tree:
 
     def _describe(self, experiment_id: str) -> None:
         """What the experiment's page begins with."""
-        query = f"workflowType=machine_learning&viewStateShareKey={runs.VIEW}"
-        link = f"#/experiments/{experiment_id}/runs?{query}"
-        note = notes.experiment(self._suite.name, self._suite["about"], link)
+        table = f"#/experiments/{experiment_id}/runs?{runs.TRAINING}"
+        view = f"{table}&viewStateShareKey={runs.VIEW}"
+        note = notes.experiment(self._suite.name, self._suite["about"], table, view)
         views = runs.views(self._measured, min(self._times[self._suite.name]))
         # MLflow writes an experiment's tags even if they are as they were; what is up to date stays untouched.
         known = self._store.get_experiment(experiment_id).tags

@@ -15,11 +15,18 @@ ROLES = {
 }
 
 
-def experiment(suite: str, about: str, view: str) -> str:
-    """Of an experiment: what the suite is, what its runs are, and where its report is; `view` links to its methods."""
+def experiment(suite: str, about: str, runs: str, view: str) -> str:
+    """Of an experiment: what the suite is, what its runs are, and where its report is.
+
+    Its links stand in the first line, which is all that MLflow shows of a note until it is opened.
+
+    Args:
+        suite: the suite.
+        about: what it says of itself.
+        runs, view: where the table of runs is, and its view of the methods.
+    """
     return (
-        f"Suite **{suite}**: {about}.\n\n"
-        f"- [Methods]({view}), with their numbers\n"
+        f"[Runs]({runs}) · [Methods]({view}) of the suite **{suite}**: {about}.\n\n"
         f"- The run `{suite}` holds the suite and its report, `report/index.html`. Beneath it is a run for each task "
         "(window, injection, seed), and beneath that one for each method.\n"
         "- The tag `kind` of a run is `suite`, `task`, `method`, or `shared` for a fit that methods share."
@@ -59,7 +66,7 @@ def version(told: Mapping[str, Any], address: str) -> str:
     """Of a version of a registered model, from the metadata of its file: how to open it, and what goes in and out."""
     lines = [f"It {ROLES[told['role']]}. Fitted to: {told.get('dataset', 'events of your own')}."]
     if told["window"]:
-        lines[0] += f" Window: {told['window'][0]:g} to {told['window'][1]:g}."
+        lines[0] += f" Window: {told['window'][0]:g}–{told['window'][1]:g} {told.get('mass_unit') or ''}".rstrip() + "."
     opened = f'mlflow.pyfunc.load_model("{address}")'
     lines += ["", f"`{opened}` opens it. `check.npz` beside it holds inputs with their outputs.", ""]
     lines += ["| port | columns | width |", "| --- | --- | --- |"]

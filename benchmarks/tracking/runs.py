@@ -9,8 +9,9 @@ from sideband.benchmarks import catalogue
 CELL, PLACE = "sideband.cell", "sideband.place"  # tags: the identity of a cell; where in the grid a parent stands
 KIND = "kind"  # tag: "method", "shared", "task" or "suite"
 NOTE, NAME, PARENT = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
-# Training, not GenAI; the pages of MLflow 3.17 open on GenAI all the same.
+# Training, not GenAI. The pages of MLflow 3.17 do not ask: only the address or the browser's memory says so there.
 EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
+TRAINING = "workflowType=machine_learning"
 VIEW = "methods"  # a saved view of the experiment's page: methods alone, the highest SIC first
 SIC = "sic_at_1e-3"
 SHOWN = (

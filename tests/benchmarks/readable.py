@@ -15,7 +15,8 @@ def assert_named(found: dict[str, Any]) -> None:
     assert found["series"]
     for one in found["series"]:
         assert one["label"] or any(name == "" for name, _ in found["axes"][one["on"]].values())
-        for which, (name, unit) in found["axes"][one["on"]].items():
+        axes = found["axes"][one["on"]]
+        for which, (name, unit) in ((which, axes[which]) for which in axes if which in one):
             texts = found["columns"][one[which]]
             assert name or not any(NUMBER.fullmatch(text) for text in texts)
             assert not any(sign in text for text in (name, unit, one["label"], *texts) for sign in "$\\\n{}")

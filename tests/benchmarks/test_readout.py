@@ -1,13 +1,13 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from matplotlib import image
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 
 from sideband.benchmarks.report import readout, style
@@ -28,7 +28,7 @@ def read(figure: Figure, path: Path) -> list[dict[str, Any]]:
     columns = found["columns"]
     return [
         {**found["axes"][one["on"]], "label": one["label"], "at": [columns[side] for side in one["at"]]}
-        | {"across": columns[one["x"]], "up": columns[one["y"]]}
+        | {"across": columns[one["x"]], "up": columns[one["y"]], "cells": columns[one["z"]] if "z" in one else []}
         for one in found["series"]
     ]
 
@@ -160,3 +160,42 @@ def test_many_points_are_thinned_but_not_the_extremes(tmp_path: Path) -> None:
     assert sum(len(one["up"]) for one in found) < 1.2 * readout.ALTOGETHER
     assert [one["up"].count(f"{5 + shift}.00"[:4]) for shift, one in enumerate(found)] == [1] * 40
     assert len(json.dumps(readout.of(figure))) < 100_000
+
+
+@pytest.mark.parametrize("origin", ["upper", "lower"])
+def test_cells_of_a_heat_map_have_their_value(tmp_path: Path, origin: Literal["upper", "lower"]) -> None:
+    """At the place where the file has their colour, by the names of rows and columns; not where there is no value."""
+    figure, axes = drawn()
+    values = np.array([[0.1, 0.2, np.nan], [0.4, 0.5, 0.6]])
+    picture = axes.imshow(values, "viridis", vmin=0, vmax=1, origin=origin, aspect="auto", interpolation="nearest")
+    axes.grid(False)
+    axes.set_xticks(range(3), ["0.50", "1.00", "1.25"])
+    axes.set_yticks(range(2), ["5 GeV", "10 GeV"])
+    axes.set_title("CaloFlow")
+    figure.colorbar(picture, label="energy [MeV]")
+    (one,) = read(figure, tmp_path)
+    assert (one["label"], one["z"]) == ("CaloFlow", ["energy", "MeV"])
+    assert one["cells"] == ["0.100", "0.200", "0.400", "0.500", "0.600"]
+    assert one["across"] == ["0.50", "1.00", "0.50", "1.00", "1.25"]
+    assert one["up"] == ["5 GeV"] * 2 + ["10 GeV"] * 3
+    png = image.imread(tmp_path / "figure.png")
+    for value, (left, top, right, bottom) in zip(one["cells"], np.transpose(one["at"]) / readout.FINE, strict=True):
+        across, down = (left + right) / 2 * png.shape[1], (top + bottom) / 2 * png.shape[0]
+        np.testing.assert_allclose(png[int(down), int(across), :3], picture.cmap(float(value))[:3], atol=0.01)
+
+
+def test_images_side_by_side_share_a_colour_bar_and_the_titles_above(tmp_path: Path) -> None:
+    figure = Figure()
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    for row, norm, name in zip(panels, (Normalize(0, 1), Normalize(0, 9)), ("near", "far"), strict=True):
+        for axes in row:
+            picture = axes.imshow([[0.5, 0.25]], norm=norm, extent=(-200, 200, -100, 100))
+        figure.colorbar(picture, ax=row, label=f"{name} energy [MeV]")
+        row[0].set_ylabel("y [mm]")
+    for axes, title in zip(panels[0], ("photons", "decays"), strict=True):
+        axes.set_title(title)
+    found = read(figure, tmp_path)
+    assert [one["label"] for one in found] == ["photons", "decays"] * 2
+    assert [one["z"] for one in found] == [["near energy", "MeV"]] * 2 + [["far energy", "MeV"]] * 2
+    assert [one["across"] for one in found] == [["-200 to 0.00", "0.00–200"]] * 4
+    assert {tuple(one["y"]) for one in found} == {("y", "mm")}

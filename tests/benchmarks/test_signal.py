@@ -45,7 +45,7 @@ def results(tmp_path: Path) -> Any:
     tasks = pd.DataFrame(places, columns=["window", "injection", "seed"])
     tasks["data_in_window"] = np.where(tasks["window"] == VALIDATION, 2000, 1000)
     tasks["signal_in_window"] = 10
-    return SimpleNamespace(suite=suite, tasks=tasks)
+    return SimpleNamespace(suite=suite, tasks=tasks, mass_unit="TeV")
 
 
 @pytest.mark.parametrize("seed", ["s1", "s2"])

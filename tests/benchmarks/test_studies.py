@@ -149,7 +149,7 @@ def test_the_section_of_a_scan(tmp_path: Path, small_task: Path) -> None:
     (row,) = extremes.rows
     assert row[:4] == ["SIGMA", "0.01", "3.00", "2 of 8"]
     assert row[4].startswith("+0.00 ± ")
-    assert row[5] == "3.3-3.7 (Z = 6.00, 100 injected over all masses)"
+    assert row[5] == "3.3–3.7 TeV (Z = 6.00, 100 injected over all masses)"
 
 
 def test_strengths_rise_with_what_was_achieved() -> None:

@@ -77,7 +77,7 @@ def column(table: Table, beginning: str) -> dict[str, str]:
 def test_the_verdict_names_the_best_and_what_the_draws_cannot_tell() -> None:
     (found,) = ranking.of(results(SENSITIVE))
     assert list(found.values) == ["iad", "cathode", "feta", "sigma"]
-    assert found.place == "440 injected over all masses, S/√B = 1.3 in 3.3-3.7"
+    assert found.place == "440 injected over all masses, S/√B = 1.3 in 3.3–3.7"
     assert [found.letters(name) for name in found.values] == ["a", "b", "b", "c"]
     assert found.against_best("feta") == "0.500 (4 of 8) (CATHODE)"
     assert found.against_best("cathode") == "0.500 (4 of 8) (FETA)"  # not of the reference, which needs the truth
@@ -115,7 +115,7 @@ def test_one_row_a_method_with_everything() -> None:
     found = results(rows)
     _, text, (table, *_) = verdict.section(found)
     assert isinstance(table, Table)
-    assert column(table, "closure AUC, 750 injected over all masses")["CATHODE"] == "0.5100 (0.5100–0.5100)"
+    assert column(table, "closure AUC, 750 injected, 3.3–3.7")["CATHODE"] == "0.5100 (0.5100–0.5100)"
     assert column(table, "sculpting")["CATHODE"].startswith("1.50")
     alarms = "1 of 8, largest Z 3.50, statistical errors only; may be all template"
     assert column(table, "false alarms (Z ≥ 3), no signal injected")["CATHODE"] == alarms

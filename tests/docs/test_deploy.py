@@ -1,7 +1,4 @@
-"""The programs that run exported files elsewhere give what `infer` gives; those whose tools are missing are skipped.
-
-MUST_RUN names those that fail instead: MUST_RUN="cpp node browser".
-"""
+"""The programs that run exported files elsewhere give what `infer` gives; those whose tools are missing are skipped."""
 
 import os
 import shutil
@@ -9,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import onnxruntime
@@ -17,14 +13,14 @@ import pytest
 from onnx import helper
 
 from sideband.infer.model import Model
+from tests import tools
 from tests.docs.pages import DOCS
 from tests.infer import graphs
+from tests.tools import CHROMIUM, lacks
 
 KIT = DOCS / "deploy"
 CHECK = [sys.executable, str(KIT / "check.py")]
 HEADERS = Path(os.environ.get("ONNXRUNTIME_INCLUDE", "/usr/include/onnxruntime"))
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-MUST_RUN = os.environ.get("MUST_RUN", "").split()
 
 
 def showers(path: Path) -> Path:
@@ -69,10 +65,6 @@ def in_a_browser(_: Path) -> list[str]:
 def packages(program: str, *names: str) -> None:
     if not shutil.which("node") or not all((KIT / "js" / "node_modules" / each).is_dir() for each in names):
         lacks(program, f"Node and {' and '.join(names)}: npm install --prefix docs/deploy/js --ignore-scripts")
-
-
-def lacks(program: str, what: str) -> NoReturn:
-    (pytest.fail if program in MUST_RUN else pytest.skip)(f"{program} needs {what}")
 
 
 @pytest.fixture(scope="module", params=[in_python, in_cpp, in_node, in_a_browser])
@@ -137,7 +129,7 @@ def test_files_that_are_not_ours_are_refused(run, tmp_path: Path) -> None:
 
 def test_what_must_run_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     for named, outcome in (([], pytest.skip.Exception), (["cpp"], pytest.fail.Exception)):
-        monkeypatch.setattr(sys.modules[__name__], "MUST_RUN", named)
+        monkeypatch.setattr(tools, "MUST_RUN", named)
         with pytest.raises(outcome, match="cpp needs a compiler"):
             lacks("cpp", "a compiler")
 

@@ -123,11 +123,12 @@ class Search(Problem):
 
         if "tasks" in results.suite.content:
             return [studies.tasks.table(results, studies.tasks.rows(results))]
-        if not results.suite.labelled:
-            closures = [tables.closure(results, window) for window in suites.validation(results.suite)]
+        suite = results.suite
+        if not suite.labelled:
+            closures = [tables.closure(results, window) for window in labels.ordered(suite, suites.validation(suite))]
             closures = [_without(table, labels.INJECTED) for table in closures]
             return [table for table in (*closures, excess.brief(results)) if table.rows]
-        found = [tables.sic(results, window) for window in suites.regions(results.suite)]
+        found = [tables.sic(results, window) for window in labels.ordered(suite, suites.regions(suite))]
         return [replace(table, head=table.head[:5], rows=[row[:5] for row in table.rows]) for table in found]
 
     def drawn(self, results: "Results") -> "Table":

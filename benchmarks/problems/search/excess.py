@@ -43,7 +43,11 @@ def section(results: Results) -> Section | None:
         )
     tables = [table for table in (validation(results), regions(results)) if table.rows]
     caption = "Excess by window and method. Band: |Z| < 3. Open: statistical errors only. Filled: with δ_sys."
-    shown = [picture for window in suites.regions(results.suite) if (picture := spectra.picture(results, window))]
+    shown = [
+        picture
+        for window in labels.ordered(results.suite, suites.regions(results.suite))
+        if (picture := spectra.picture(results, window))
+    ]
     return "Excess", text, [Picture("excess", caption, drawn), *tables, *shown]
 
 
@@ -58,8 +62,9 @@ def validation(results: Results) -> Table:
             ends = [number(cells[metric.DIRECT].agg(end)) for end in ("min", "max")]
             row = [labels.count(results.suite, place), name, cut, f"{delta:.3f} ± {error:.3f}"]
             rows.append([*row, *ends, str(len(cells))])
+    named = ", ".join(labels.window(results, window) for window in labels.ordered(results.suite, windows))
     head = [labels.INJECTED, "method", "template efficiency", "δ_sys ± statistical", "smallest Z, statistical"]
-    caption = f"Validation windows {', '.join(windows)}: root mean square relative excess of the data."
+    caption = f"Validation windows {named}: root mean square relative excess of the data."
     return Table(caption, [*head, "largest Z, statistical", "cells"], rows)
 
 
@@ -67,10 +72,10 @@ def regions(results: Results) -> Table:
     """Excess in the signal regions: events, Z, p, and which errors these contain."""
     rows = []
     for place, name, cut, found in _groups(results):
-        for window in suites.regions(results.suite):
+        for window in labels.ordered(results.suite, suites.regions(results.suite)):
             cells = found[found["window"] == window]
             if len(cells):
-                row = [window, labels.count(results.suite, place), name, cut]
+                row = [labels.window(results, window), labels.count(results.suite, place), name, cut]
                 rows.append([*row, *_summary(cells, results.suite.seeds(place))])
     head = ["window", labels.INJECTED, "method", "template efficiency", "observed", "expected", "statistical Z"]
     caption = (
@@ -138,7 +143,8 @@ def figure(results: Results) -> Figure | None:
         return None
     suite = results.suite
     validated, names = suites.validation(suite), results.methods(cells)
-    windows, cuts = [*validated, *suites.regions(suite)], sorted(cells["cut"].unique(), key=float, reverse=True)
+    windows = [*labels.ordered(suite, validated), *labels.ordered(suite, suites.regions(suite))]
+    cuts = sorted(cells["cut"].unique(), key=float, reverse=True)
     injections = [name for name in suite.injections() if name in set(cells["injection"])]
     drawn = Figure(figsize=(1.6 + 5.2 * len(cuts), 1.4 + 2.8 * len(injections)))
     panels = drawn.subplots(len(injections), len(cuts), sharex=True, sharey="row", squeeze=False)
@@ -151,11 +157,12 @@ def figure(results: Results) -> Figure | None:
             axes.axhspan(-3, 3, color="0.93", zorder=0)
             if validated:
                 axes.axvline(len(validated) - 0.5, color="0.6", lw=1)
-            marked = [f"{window}\n(validation)" if window in validated else window for window in windows]
+            marked = [labels.window(results, name) + "\n(validation)" * (name in validated) for name in windows]
             axes.set_xticks(range(len(windows)), marked, rotation=30, ha="right")
             axes.set_xlim(-0.5, len(windows) - 0.5)
             axes.set_title(f"{labels.injected(suite, injection)}, cut at template efficiency {cut}", fontsize=10)
         line[0].set_ylabel("excess Z")
+    drawn.supxlabel("window", fontsize=10)
     drawn.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return drawn
 

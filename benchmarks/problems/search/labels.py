@@ -1,6 +1,6 @@
 """What figures and tables of a search call things: how much was injected, where, in how many draws, and by whom."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -28,13 +28,33 @@ def count(suite: Suite, injection: str) -> str:
     return "as they are" if number is None else f"{number:,}"
 
 
-def strength(results: Results, injection: str, window: str) -> str:
+def briefly(suite: Suite, injection: str) -> str:
+    """The same for the head of a column, beside a text that says it in full."""
+    return injected(suite, injection).removesuffix(" over all masses")
+
+
+def window(results: Results, name: str) -> str:
+    """A window with its unit, or the name of a named task."""
+    edges = results.suite.windows()[name]
+    if edges is None or "tasks" in results.suite.content:
+        return name
+    return f"{edges[0]:g}–{edges[1]:g} {results.mass_unit}".rstrip()
+
+
+def ordered(suite: Suite, windows: Iterable[str]) -> list[str]:
+    """Windows from low to high masses; named tasks in the suite's order."""
+    edges = suite.windows()
+    return list(windows) if "tasks" in suite.content else sorted(windows, key=lambda name: edges[name] or (0.0, 0.0))
+
+
+def strength(results: Results, injection: str, place: str) -> str:
     """How much was injected, and the median S/√B that it has in a window."""
     text, rows = injected(results.suite, injection), results.tasks
-    rows = rows[(rows["injection"] == injection) & (rows["window"] == window)]
+    rows = rows[(rows["injection"] == injection) & (rows["window"] == place)]
     if "significance" not in rows or rows.empty or not results.suite.injections()[injection]:
         return text
-    return f"{text}, S/√B = {rows['significance'].median():.2g} in {window}"
+    here = window(results, place)
+    return f"{text}, S/√B = {rows['significance'].median():.2g} in {here}"
 
 
 def draws(number: int) -> str:

@@ -107,7 +107,7 @@ class Ranking:
             some = f"{self.draws} draws" if self.draws > 1 else "One draw"
             return f"{text} {some} cannot tell any two methods apart, whatever the numbers."
         rivals = [other for other in self.values if other != best and not self.pairs[best, other].told_apart]
-        named = ", ".join(labels.title(self.results, name) for name in rivals if not catalogue.get(name).truth)
+        named = "; ".join(labels.title(self.results, name) for name in rivals if not catalogue.get(name).truth)
         return f"{text} The {self.draws} draws cannot tell it from {named or 'no other of these'}."
 
 

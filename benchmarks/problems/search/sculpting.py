@@ -33,7 +33,7 @@ def section(results: Results) -> Section | None:
             break
     else:
         return None
-    place = f"{window}, {labels.injected(results.suite, injection)}"
+    place = f"{labels.window(results, window)}, {labels.injected(results.suite, injection)}"
     content: list[Table | Picture] = [
         Picture(
             "sculpting", f"χ²/ndof of the mass spectrum after a cut, {place}. Grey: random selections.", _chi2(found)

@@ -27,7 +27,10 @@ def sections(everything: Results) -> Iterator[Section]:
     results = everything.without(everything.suite.set_apart())
     if "tasks" in everything.suite.content:  # a section of their own compares them; the first is shown in full
         results = results.at(next(iter(everything.suite.windows())))
-    regions, validated = suites.regions(results.suite), suites.validation(results.suite)
+    regions, validated = (
+        labels.ordered(results.suite, names)
+        for names in (suites.regions(results.suite), suites.validation(results.suite))
+    )
     shown = regions[:1] if any(study.vary == "windows" for study in results.suite.studies) else regions
     yield from _sensitivity(results, shown)
     yield _closure(results, [*validated, *shown])
@@ -54,7 +57,7 @@ def _sensitivity(results: Results, windows: list[str]) -> Iterator[Section]:
     yield "Sensitivity against throughput", "", [picture]
     content: list[Table | Picture] = []
     for window in windows:
-        caption = f"SIC curves in {window}: every run thin, the median thick."
+        caption = f"SIC curves in {labels.window(results, window)}: every run thin, the median thick."
         content.append(Picture(f"sic_{window}", caption, figures.sic_curves(results, window)))
         content.append(tables.sic(results, window))
     yield "Sensitivity", _sic_text(), content
@@ -67,12 +70,13 @@ def _closure(results: Results, windows: list[str]) -> Section:
         overview = closure.overview(results, window)
         if overview is None:
             continue
-        caption = f"Closure in {window}. Grey band: truth against truth; red: raw sidebands, the positive control."
+        here = labels.window(results, window)
+        caption = f"Closure in {here}. Grey band: truth against truth; red: raw sidebands, the positive control."
         content += [Picture(f"closure_{window}", caption, overview), tables.closure(results, window)]
         weights = closure.weights(results, window, injection)
         if weights is not None:
             caption = (
-                f"Weights of the closure test, {window}, {labels.injected(results.suite, injection)}, first seed: 1 "
+                f"Weights of the closure test, {here}, {labels.injected(results.suite, injection)}, first seed: 1 "
                 "where nothing tells them apart."
             )
             content.append(Picture(f"weights_{window}", caption, weights))
@@ -94,7 +98,7 @@ def _overlays(results: Results, window: str, injection: str) -> Iterator[Picture
         path = folder / name / "template.h5"
         drawn = closure.overlays(the_task, path, truth, name) if path.exists() else None
         if drawn is not None:
-            place = f"{window}, {labels.injected(results.suite, injection)}, {seed}"
+            place = f"{labels.window(results, window)}, {labels.injected(results.suite, injection)}, {seed}"
             caption = f"{style.title(name)}, {place}: features with pulls (band: ± 2)."
             yield Picture(f"features_{window}_{name}", caption, drawn)
 
@@ -103,24 +107,26 @@ def protocol(results: Results) -> dict[str, str]:
     """What was done, in words, with the suite's own numbers."""
     suite, drawn = results.suite, results.tasks
     low, high = suite["mass_range"]
-    windows, unit = ", ".join(suites.regions(suite)), results.mass_unit
+    inside, validated = (
+        ", ".join(labels.window(results, name) for name in labels.ordered(suite, names))
+        for names in (suites.regions(suite), suites.validation(suite))
+    )
     events = [f"{row['dataset']} (sha256 {row['dataset_sha256'][:16]}…)" for _, row in drawn.head(1).iterrows()]
     if "data_events" in suite.content:
-        events.append(f"{suite['data_events']} background events drawn for the data of each seed")
+        events.append(f"{suite['data_events']:,} background events drawn for the data of each seed")
     signal = (
-        f"{', '.join(map(str, suite['injections']))} events injected over the whole mass range, a new random draw for "
-        "each seed; numbers achieved in the window are in the table of tasks."
+        f"{', '.join(f'{number:,}' for number in suite['injections'])} events injected over the whole mass range, a "
+        "new random draw for each seed; numbers achieved in the window are in the table of tasks."
         if suite.labelled
         else "The events are taken as they are; their labels are not known."
     )
-    validated = ", ".join(suites.validation(suite))
-    beside = f" validation windows {validated} {unit}, without the first signal region;" if validated else ""
+    beside = f" validation windows {validated}, without the first signal region;" if validated else ""
     narrowed = " CWoLa narrows them to strips beside the window." if "cwola" in suite["methods"] else ""
     strips = " CWoLa's is each event of its strips, once." if "cwola" in suite["methods"] else ""
     return {
         "events": "; ".join(events) + ".",
-        "masses": f"Mass range {low:g}–{high:g} {unit}; signal region {windows} {unit};{beside} sidebands: the rest."
-        + narrowed,
+        "masses": f"Mass range {low:g}–{high:g} {results.mass_unit}; signal region {inside};{beside} sidebands: the "
+        f"rest.{narrowed}",
         "signal": signal,
         "templates": f"{suite['oversampling']} times the signal-region data, at their masses; one draw for all."
         + strips,
@@ -151,8 +157,8 @@ def _sic_text() -> str:
         "1/√(ε_B N_B) < 0.2 with the actual number N_B of test background events; SIC at ε_B = 10⁻³ is n/a where fewer "
         "than 25 of them pass. Ratios are paired: both methods saw the same draw. The band is the spread over draws; "
         "the spread in a Poisson bootstrap of the test events stands beside each run in results.csv. The idealised "
-        "detector has true background for a template, the supervised classifier true labels; CWoLa takes the sidebands "
-        "as they are for a template."
+        "detector has true background for a template, the supervised classifier true labels; CWoLa takes strips "
+        "of the sidebands for a template, with their features as they are."
     )
 
 

@@ -107,8 +107,8 @@ def _table(results: Results, fits: Fits, ends_of: Ends) -> Table:
             ranges = [*_held(statistical, true), *_held(ends_of[cell], true)]
         rows.append(
             [
-                cell.window,
-                labels.injected(results.suite, cell.injection),
+                labels.window(results, cell.window),
+                labels.count(results.suite, cell.injection),
                 cell.seed,
                 style.title(cell.method),
                 number(100 * fit["signal_fraction"]),
@@ -118,7 +118,7 @@ def _table(results: Results, fits: Fits, ends_of: Ends) -> Table:
             ]
         )
     intervals = ["statistical 95 % interval, %", "holds it", "with validation, %", "holds it"]
-    head = ["window", "injected", "seed", "method", "fraction, %", "truth, %", *intervals]
+    head = ["window", labels.INJECTED, "seed", "method", "fraction, %", "truth, %", *intervals]
     return Table("Signal fraction of the window's data, each draw by itself.", [*head, "verdict"], rows)
 
 
@@ -176,7 +176,7 @@ def _templates(results: Results, fits: Fits) -> list[Picture]:
         if cell.task != first.task or not path.exists():
             continue
         the_task = task.read(results.folder / cell.task / "task.h5")
-        place = f"{cell.window}, {labels.injected(results.suite, cell.injection)}, {cell.seed}"
+        place = f"{labels.window(results, cell.window)}, {labels.injected(results.suite, cell.injection)}, {cell.seed}"
         caption = (
             f"{style.title(cell.method)}, {place}: the signal that was found (line), true signal and the window's data "
             f"(shaded). The fit {_verdict(fit)}."

@@ -38,7 +38,7 @@ def picture(results: Results, window: str) -> Picture | None:
             found[name] = record
     if not found:
         return None
-    place = f"{window}, {labels.injected(results.suite, injection)}, {seed}"
+    place = f"{labels.window(results, window)}, {labels.injected(results.suite, injection)}, {seed}"
     caption = (
         f"Mass of the data before any cut and above each one (points), {place}. Steps: what the template expects in "
         "the window (shaded), with its statistical error. ε is the part of the template that passes. Below, by how "

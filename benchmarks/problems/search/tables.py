@@ -45,7 +45,7 @@ def sic(results: Results, window: str) -> Table:
         *(["ratio to idealised"] if reference else []),
         "every run",
     ]
-    return Table(f"{window}: {_over(results)}.", head, rows)
+    return Table(f"{labels.window(results, window)}: {_over(results)}.", head, rows)
 
 
 def closure(results: Results, window: str) -> Table:
@@ -63,7 +63,9 @@ def closure(results: Results, window: str) -> Table:
         for _, row in chosen[chosen["window"] == window].iterrows():
             error = row["high"] - row["value"]
             rows.append(["", label, f"{row['value']:.4f} ± {error:.4f} ({row['note']})"])
-    return Table(f"{window}: closure AUC, {_over(results)}.", [labels.INJECTED, "sample", "AUC"], rows)
+    return Table(
+        f"{labels.window(results, window)}: closure AUC, {_over(results)}.", [labels.INJECTED, "sample", "AUC"], rows
+    )
 
 
 def drawn(results: Results) -> Table:
@@ -71,11 +73,13 @@ def drawn(results: Results) -> Table:
     rows = []
     for _, row in results.tasks.iterrows():
         known = "significance" in row and pd.notna(row["significance"])
-        counts = [str(int(row["signal_in_window"])), str(int(row["background_in_window"]))] if known else ["n/a", "n/a"]
+        counts = (
+            [f"{int(row[f'{kind}_in_window']):,}" for kind in ("signal", "background")] if known else ["n/a", "n/a"]
+        )
         rows.append(
             [
-                *(row["window"], labels.count(results.suite, row["injection"])),
-                *(str(row[name]) for name in ("seed", "data_in_range", "data_in_window")),
+                *(labels.window(results, row["window"]), labels.count(results.suite, row["injection"])),
+                *(row["seed"], *(f"{row[name]:,}" for name in ("data_in_range", "data_in_window"))),
                 *counts,
                 f"{row['significance']:.2f}" if known else "n/a",
             ]

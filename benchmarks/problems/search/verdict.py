@@ -32,17 +32,20 @@ def _table(results: Results, rankings: list[Ranking]) -> Table:
     """One row a method; the first is the most sensitive near the turn-on."""
     columns: list[Column] = [("method", lambda name: labels.title(results, name))]
     for each in rankings:
-        columns += [(f"{QUANTITIES[each.quantity]}, {each.place}", each.value), ("group", each.letters)]
+        where = f"{labels.briefly(results.suite, each.injection)}, {labels.window(results, each.window)}"
+        columns += [(f"{QUANTITIES[each.quantity]}, {where}", each.value), ("group", each.letters)]
         columns.append(("beats the best other", each.against_best))
     columns += [*_quality(results), *_costs(results), ("caution", lambda name: _caution(results, name))]
     order = list(rankings[0].values) if rankings else []
     names = [*order, *(name for name in results.suite["methods"] if name not in order)]
     rows = [[cell(name) for _, cell in columns] for name in names]
-    caption = (
-        "Choose a column's head to sort by it. Methods that share a letter (group) are not told apart by the draws. "
-        "Beats: the probability that the method wins more draws than it loses against the best other one that needs no "
-        "truth (draws won of those decided)."
-    )
+    caption = "One row a method."
+    if rankings:
+        caption += (
+            " Methods that share a letter (group) are not told apart by the draws. Beats: the probability that the "
+            "method wins more draws than it loses against the best other one that needs no truth (draws won of those "
+            "decided). Injected: over all masses."
+        )
     return Table(caption, [head for head, _ in columns], rows)
 
 
@@ -51,7 +54,8 @@ def _quality(results: Results) -> list[Column]:
     suite = results.suite
     injection = suite.timed()[0].injection
     windows = [labels.main_window(results, injection)] if suite.labelled else suites.validation(suite)
-    where = f"{labels.injected(suite, injection)}, {', '.join(windows) or 'no validation window'}"
+    named = ", ".join(labels.window(results, window) for window in labels.ordered(suite, windows))
+    where = f"{labels.briefly(suite, injection)}, {named or 'no validation window'}"
 
     def measured(metric: str, digits: int) -> Callable[[str], str]:
         def cell(name: str) -> str:
@@ -134,7 +138,7 @@ def _cautions(results: Results, rankings: list[Ranking]) -> list[str]:
     names = results.suite["methods"]
     stopped = [labels.title(results, name) for name in names if cost.unconverged(results, name)[0]]
     if stopped:
-        found.append(f"Trainings stopped before they converged: {', '.join(stopped)}.")
+        found.append(f"Trainings stopped before they converged: {'; '.join(stopped)}.")
     if any(labels.title(results, name) != catalogue.get(name).title for name in names):
         found.append("The over-idealised detector has more background than templates have events.")
     return found

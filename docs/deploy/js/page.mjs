@@ -27,6 +27,7 @@ try {
   await page.goto(`http://127.0.0.1:${server.address().port}/index.html`);
   const [model, events] = process.argv.slice(2);
   await page.setInputFiles("#model", model);
+  await page.waitForFunction(() => /columns|wrong/.test(state.textContent + state.className)); // it says what it wants
   await page.setInputFiles("#events", events);
   await page.waitForFunction(() => /events\.|wrong/.test(state.textContent + state.className));
   if (await page.locator("#state.wrong").count()) throw new Error(await page.textContent("#state"));

@@ -4,9 +4,7 @@ const ROWS = 1000; // events a call
 
 /** The table that an exported file gives for a table of events; both are texts with a line of names. */
 export async function score(ort, bytes, csv) {
-  const told = metadata(bytes);
-  if (!told.inputs || !told.outputs) throw new Error("not a file of Sideband");
-  const [inputs, outputs] = [told.inputs, told.outputs].map((text) => Object.entries(JSON.parse(text)));
+  const [inputs, outputs] = ports(bytes);
   const { places, rows } = table(csv);
   const wanted = inputs.map(([name, port]) => [name, numbers(port).map((column) => place(places, name, column))]);
   const session = await ort.InferenceSession.create(bytes);
@@ -26,6 +24,19 @@ export async function score(ort, bytes, csv) {
     }
   }
   return lines.join("\n") + "\n";
+}
+
+/** The columns of events that an exported file wants, each with its unit. */
+export function columns(bytes) {
+  const [inputs] = ports(bytes);
+  return inputs.flatMap(([, port]) => port.columns.map((name, index) => port.units[index] ? `${name} [${port.units[index]}]` : name));
+}
+
+/** Names and descriptions of the inputs of an exported file, and of its outputs. */
+function ports(bytes) {
+  const told = metadata(bytes);
+  if (!told.inputs || !told.outputs) throw new Error("not a file of Sideband");
+  return [told.inputs, told.outputs].map((text) => Object.entries(JSON.parse(text)));
 }
 
 /** What an exported file says of itself: `metadata_props`, the field 14 of ONNX's ModelProto, as texts by name. */

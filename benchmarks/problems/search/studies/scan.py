@@ -147,7 +147,7 @@ def _extremes(results: Results) -> Table:
             row += ["n/a"] * 3
         peaks = full.sort_values("value").groupby(["injection", "seed"], sort=False).tail(1)
         where = [
-            f"{window} (Z = {number(value)}, {labels.injected(results.suite, injection)})"
+            f"{labels.window(results, str(window))} (Z = {number(value)}, {labels.injected(results.suite, injection)})"
             for window, value, injection in zip(peaks["window"], peaks["value"], peaks["injection"], strict=True)
         ]
         row.append("; ".join(where) or "n/a")

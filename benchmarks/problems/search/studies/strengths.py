@@ -19,7 +19,8 @@ def section(results: Results) -> Section | None:
         "The same methods on more and less signal. Draws of one seed share their background, so methods are compared "
         "on the same events at every strength."
     )
-    picture = Picture("strengths", f"Sensitivity against injected signal in {window}.", figure(results, window))
+    caption = f"Sensitivity against injected signal in {labels.window(results, window)}."
+    picture = Picture("strengths", caption, figure(results, window))
     return "Signal strength", text, [picture]
 
 
