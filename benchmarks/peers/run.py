@@ -18,7 +18,7 @@ from sideband.benchmarks.peers import CLOSURE, PEERS, table
 from sideband.benchmarks.problems.search.evaluate import background
 from sideband.infer import events, provenance
 from sideband.infer.columns import joined
-from sideband.infer.errors import BadInput
+from sideband.infer.errors import BadInput, GateFailed
 
 ROW = "row.json"
 OVERHEAD = 2.0  # wall seconds of a row for each of its budget, before any row tells
@@ -93,6 +93,7 @@ def run(race: Race, rows: Mapping[str, str]) -> list[Row]:
     Raises:
         BadInput: no closure can be had of the suite's first task, another run is at work in the folder, or it cannot be
             written.
+        GateFailed: a row has failed a check, or crashed; finished rows are kept.
     """
     suite = race.suite
     if not suite.labelled or None in suite.windows().values():
@@ -135,9 +136,14 @@ def _version(module: str) -> str:
 
 
 def _call(package: str, *arguments: Any) -> None:
-    """Run a command that shows its own progress; raises `BadInput` with what it says where it fails."""
+    """Run a command that shows its own progress.
+
+    Raises:
+        BadInput, GateFailed: it failed, as its status tells, with the last line that it said.
+    """
     command = [sys.executable, "-m", f"sideband.{package}", *map(str, arguments)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"{package} {arguments[0]} failed"]
-        raise BadInput(lines[-1].removeprefix("error: "))
+        failure = BadInput if done.returncode == 2 else GateFailed
+        raise failure(lines[-1].removeprefix("error: ").removeprefix("failed: "))

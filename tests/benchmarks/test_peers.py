@@ -14,7 +14,7 @@ from sideband.benchmarks import catalogue, peers
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.peers import run, table
 from sideband.infer import events
-from sideband.infer.errors import BadInput
+from sideband.infer.errors import BadInput, GateFailed
 from tests.docs.pages import ROOT
 
 ROW = {
@@ -138,3 +138,9 @@ def test_what_fails_is_left_out_and_says_why(tmp_path: Path) -> None:
     (row,) = run.run(race(tmp_path), {"edmm": ""})
     assert "no such peer and no method" in row["missing"]
     assert not (tmp_path / "edmm").exists()
+
+
+def test_a_crash_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(GateFailed, match="train peer failed"):
+        run.run(race(tmp_path), {"edm": ""})

@@ -46,6 +46,7 @@ def measure(
         BadInput: no such peer, a package or a compiler is missing, or not such a task.
     """
     torch.set_num_threads(threads)
+    _warm_up()
     task = tasks.read(task_path)
     race = Race(task, goal, budget, most, lambda line: print(f"{name}: {line}", flush=True))
     row = _own(name, task, out, suite, race, threads) if name in catalogue.CATALOGUE else _peer(name, task, race)
@@ -53,6 +54,13 @@ def measure(
     looks = [asdict(look) for look in race.looks]
     row |= {"name": name, "threads": threads, "reached": race.reached, **asdict(last), "looks": looks}
     events.write_json(out / FOUND, {"kind": "peer", **row, **provenance.record()})
+
+
+def _warm_up() -> None:
+    """Step an optimiser of nothing: torch imports hundreds of modules at its first step, which is no training."""
+    nothing = torch.nn.Parameter(torch.zeros(1))
+    nothing.grad = torch.zeros(1)
+    torch.optim.Adam([nothing]).step()
 
 
 def _peer(name: str, task: tasks.Task, race: Race) -> Row:
