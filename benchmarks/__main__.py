@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sideband.benchmarks.commands import COMMANDS
 from sideband.benchmarks.grid.steps import STAGES
+from sideband.benchmarks.peers import OWN, PEERS
 from sideband.benchmarks.simulate.dijets import KINDS, MOST_CONSTITUENTS
 from sideband.benchmarks.simulate.dijets.processes import SIMULATIONS
 from sideband.infer.arguments import LARGEST_SEED, Commands, Parser, calling, execute, folder, number, whole
@@ -136,6 +137,16 @@ def add_commands(parser: Parser) -> Commands:
         command.add_argument("--cut", default="", help="expression: the events to keep, as 'met > 50'")
         command.add_argument("--tree", default="", help="TTree or RNTuple, in ROOT files with more than one")
         command.add_argument("--group", default="", help="group, dataset of records, or table, in HDF5 files")
+
+    peers = commands.add_parser(
+        "peers", help="time other libraries' generators beside Sideband's; needs pip install '.[peers]'"
+    )
+    peers.add_argument("suite", nargs="?", default="quick", help="whose first task and settings to take (quick)")
+    names = (*PEERS, *OWN)
+    peers.add_argument("--rows", choices=names, nargs="+", default=(), metavar="ROW", help=", ".join(names))
+    peers.add_argument("--seconds", type=number(0, 86_400), default=600.0, help="of training a row at most (600)")
+    peers.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
+    peers.add_argument("--runs", type=folder, default=Path("runs"), help="folder for peers/ (default runs)")
 
     task = commands.add_parser("task", help="draw one task of a suite")
     task.add_argument("suite", help="a suite by name, or a suite file")

@@ -102,6 +102,19 @@ def _print_summary(folder: Path, asked: Sequence[str] = ()) -> None:
     print(f"report: {(folder / 'report' / 'index.html').resolve()}")
 
 
+def peers(arguments: argparse.Namespace) -> int:
+    """Time what a user would pick in Sideband's place, beside Sideband's own methods."""
+    from sideband.benchmarks.grid import suite as suites
+    from sideband.benchmarks.peers import chosen, run, table
+    from sideband.infer.provenance import cores
+
+    folder = arguments.runs / "peers"
+    race = run.Race(suites.load(arguments.suite), folder, arguments.cores or cores(), arguments.seconds)
+    table.show(run.run(race, chosen(arguments.rows)))
+    print(*(folder / name for name in ("peers.csv", "peers.md")), sep="\n")
+    return 0
+
+
 def download(arguments: argparse.Namespace) -> int:
     """Fetch the LHC Olympics R&D feature files."""
     from sideband.benchmarks.events import download
@@ -268,6 +281,6 @@ COMMANDS = {
     for each in (
         *(run, merge, report, scores, record, migrate),
         *(download, generate, showers, describe, validate),
-        *(task, control, evaluate),
+        *(task, control, evaluate, peers),
     )
 }

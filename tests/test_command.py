@@ -18,7 +18,7 @@ from sideband.infer.errors import BadInput
 from tests.conftest import ToyEvents
 
 ROOT = Path(__file__).parents[1]
-THROUGH = ["fit", "train fit", "train check", "export cell", "export compare"]
+THROUGH = ["fit", "train fit", "train check", "train peer", "export cell", "export compare"]
 THROUGH += [f"infer {name}" for name in ("template", "score", "throughput", "describe", "check")]
 
 

@@ -1,10 +1,10 @@
-"""python -m sideband.train fit|check: fit background models, and check the settings of a suite's fits."""
+"""python -m sideband.train fit|check|peer: fit background models, and check the settings of a suite's fits."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sideband.infer.arguments import Commands, Parser, calling, execute, folder, whole
+from sideband.infer.arguments import Commands, Parser, calling, execute, folder, number, whole
 from sideband.infer.errors import BadInput, guarded
 
 # What the commands import; the grid starts their steps in processes that have it.
@@ -24,7 +24,21 @@ def add_commands(parser: Parser) -> Commands:
     add_fit(commands)
     check = commands.add_parser("check", help="check the settings of every fit in a suite")
     check.add_argument("suite", help="a suite by name, or a suite file")
-    return calling(commands, {"check": _check})
+    add_peer(commands)
+    return calling(commands, {"check": _check, "peer": _peer})
+
+
+def add_peer(commands: Commands) -> None:
+    """The command that times one row of the comparison with peers."""
+    peer = commands.add_parser("peer", help="train and time one row of the comparison with peers")
+    peer.add_argument("peer", help="a peer, or a method of Sideband")
+    peer.add_argument("--task", type=Path, required=True, help="task.h5, with labels")
+    peer.add_argument("--out", type=folder, required=True, help="folder for peer.json")
+    peer.add_argument("--suite", default="quick", help="suite with the settings of Sideband's fits (default quick)")
+    peer.add_argument("--closure", type=number(0.5, 1.0), required=True, help="AUC to reach")
+    peer.add_argument("--seconds", type=number(0, 86_400), required=True, help="of training at most")
+    peer.add_argument("--closure-events", type=whole(100, 10**7), required=True, help="events a side of the closure")
+    peer.add_argument("--threads", type=whole(1, 1024), default=1, help="CPU threads (default 1)")
 
 
 def add_fit(commands: Commands) -> None:
@@ -110,6 +124,15 @@ def _check(arguments: argparse.Namespace) -> int:
     for label, given in suite.classifiers.items():
         settings_from(ClassifierSettings, given, f"{suite.name}: classifiers.{label}")
     open_device(suite.device)
+    return 0
+
+
+def _peer(arguments: argparse.Namespace) -> int:
+    from sideband.train import suite as suites
+    from sideband.train.peers.step import measure
+
+    suite, limits = suites.load(arguments.suite), (arguments.closure, arguments.seconds, arguments.closure_events)
+    measure(arguments.peer, arguments.task, arguments.out, suite, *limits, arguments.threads)
     return 0
 
 

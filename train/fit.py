@@ -52,8 +52,7 @@ def fit(
     """
     rows, held_out = _split(name, len(tensors[0]), training, run, members)
     state = FitState(name, model, players, prepare, training, members, run.device)
-    checkpoint = f"{name}.pt"
-    if run.unfinished(checkpoint, state.open) and not state.progress.done:
+    if run.unfinished(f"{name}.pt", state.open) and not state.progress.done:
         run.say(f"{name}: resumes after step {state.progress.step}")
     progress, last_saved = state.progress, time.monotonic()
 
@@ -72,8 +71,9 @@ def fit(
         progress.seconds += time.monotonic() - start
         progress.cpu_seconds += time.process_time() - cpu_start
         run.look(name, progress.step, training.steps, progress.seconds, curve)
+        run.keep(name, model, state.best)
         if progress.done or time.monotonic() - last_saved > run.checkpoint_seconds:
-            with run.checkpoint(checkpoint) as temporary:
+            with run.checkpoint(f"{name}.pt") as temporary:
                 write_tensors(state.content(), temporary)
             last_saved = time.monotonic()
     model.load_state_dict(state.best)

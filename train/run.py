@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from rich.progress import Progress as Bar
+from torch import Tensor, nn
 
 from sideband.benchmarks.tracking.journal import Record
 from sideband.infer import events, provenance
@@ -216,6 +217,9 @@ class Run:
         self.record.metrics({f"{name}.{key}": value for key, value in curve.items()}, step=step)
         values = "  ".join(f"{key} {value:.5g}" for key, value in curve.items())
         self.progress(name, step, steps, f"{values}  at most {seconds / step * (steps - step):.0f} s left")
+
+    def keep(self, name: str, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        """Told after each look what the fit would end with if it ended now; one who watches a fit overrides it."""
 
     def progress(self, name: str, done: int, total: int, text: str = "") -> None:
         """Show how far `name` has got: on the bar, or as a line every quarter of a minute."""

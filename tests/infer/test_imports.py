@@ -14,7 +14,7 @@ ORDER = ("infer", "benchmarks", "train", "export", "api")
 
 # The line inside `benchmarks`: `train` and `export` may import what stands below it, and nothing below knows the rest.
 BELOW = {"catalogue", "documents", "entries", "events", "metrics", "presets", "simulate", "tracking"}
-ABOVE = {"problems", "grid", "profiles", "report", "commands", "__main__"}
+ABOVE = {"problems", "grid", "peers", "profiles", "report", "commands", "__main__"}
 
 # The only places, by the start of their dotted names, that may import a library.
 BELONGS = {
@@ -24,6 +24,7 @@ BELONGS = {
     "onnx": ("export",),
     "onnx_ir": ("export",),
     "onnxscript": ("export",),
+    **dict.fromkeys(("zuko", "nflows", "torchcfm", "torchdiffeq", "ot"), ("train.peers",)),
     # Readers of files import what their formats need.
     **dict.fromkeys(("pyarrow", "uproot"), ("benchmarks.events.formats", "benchmarks.report.scores")),
     "pandas": (
