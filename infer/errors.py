@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from . import process
 
+OURS = ("sideband", "api", "benchmarks", "export", "infer", "train")
 GOES_ON = "what was finished is kept; the same command goes on from there"
 
 
@@ -27,8 +28,9 @@ def in_one_line(error: BaseException) -> str:
 def guarded(main: Callable[[], int | None]) -> NoReturn:
     """Run the `main` of a command, and turn whatever stops it into one line on stderr and an exit status.
 
-    The status is 2 for `BadInput`, a refusal by the operating system or a lack of memory, 1 for `GateFailed`, and 128
-    plus its number for a signal. Anything else is a bug of ours and keeps its traceback.
+    The status is 2 for `BadInput`, a library that is not installed, a refusal by the operating system or a lack of
+    memory, 1 for `GateFailed`, and 128 plus its number for a signal. Anything else is a bug of ours and keeps its
+    traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may not be text
@@ -41,6 +43,10 @@ def guarded(main: Callable[[], int | None]) -> NoReturn:
     except process.Interrupted as interruption:
         text = "; ".join([*getattr(interruption, "__notes__", []), GOES_ON])
         _leave(f"interrupted by {interruption.signal.name}: {text}", 128 + interruption.signal)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.split(".")[0] in OURS:
+            raise
+        _leave(f"error: {error.name} is not installed; install Sideband with its extra 'all', or that of the stage", 2)
     except KeyboardInterrupt:
         _leave(f"interrupted: {GOES_ON}", 128 + signal.SIGINT)
     except BrokenPipeError:  # the reader of the output has gone, as in `| head`

@@ -21,7 +21,8 @@ try:
     import onnxruntime
 except ImportError as error:
     raise BadInput(
-        "onnxruntime is not installed: pip install '.[infer]' for CPUs or '.[infer-gpu]' for NVIDIA GPUs, never both"
+        "onnxruntime is not installed; install Sideband with its extra 'infer' for CPUs, or 'infer-gpu' for NVIDIA "
+        "GPUs, never both"
     ) from error
 
 onnxruntime.set_default_logger_severity(4)  # as `session_options` does for what sessions print

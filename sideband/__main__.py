@@ -1,6 +1,7 @@
 """sideband COMMAND: run suites, fit and export methods, use exported files, make and check events."""
 
 import os
+from importlib import metadata
 from typing import NoReturn
 
 from sideband.benchmarks.__main__ import add_commands
@@ -20,6 +21,7 @@ STAGES = {
 def main(prog: str = "sideband") -> int:
     """Parse the command line and run one command, as it is also called by `python -m`."""
     parser = Parser(prog=prog, description=__doc__)
+    parser.add_argument("--version", action="version", version=version())
     commands = add_commands(parser)
     train.add_fit(commands)
     for name, (package, what) in STAGES.items():
@@ -29,6 +31,14 @@ def main(prog: str = "sideband") -> int:
 
         argcomplete.autocomplete(parser)
     return execute(parser)
+
+
+def version() -> str:
+    """The version that is installed, in words."""
+    try:
+        return f"sideband {metadata.version('sideband')}"
+    except metadata.PackageNotFoundError:  # a checkout
+        return "sideband, not installed"
 
 
 def command() -> NoReturn:

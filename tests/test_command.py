@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sideband.__main__ import main
 from sideband.benchmarks.commands import COMMANDS
@@ -65,6 +67,30 @@ def test_a_command_runs(
         main()
     monkeypatch.setattr(sys, "argv", ["sideband", "train", "check", "smoke"])
     assert main() == 0
+
+
+def test_it_tells_its_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for known, said in (("1.2.3", "sideband 1.2.3"), (None, "sideband, not installed")):
+
+        def found(name: str, known: str | None = known) -> str:
+            if known is None:
+                raise metadata.PackageNotFoundError(name)
+            return known
+
+        monkeypatch.setattr(metadata, "version", found)
+        monkeypatch.setattr(sys, "argv", ["sideband", "--version"])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert (left.value.code, capsys.readouterr().out) == (0, f"{said}\n")
+
+
+def test_citation_and_package_have_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert [each["name"] for each in citation["authors"]] == [each["name"] for each in project["authors"]]
+    assert citation["keywords"] == project["keywords"]
+    assert f"## [{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_a_mistake_names_the_command_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:

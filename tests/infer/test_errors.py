@@ -8,6 +8,11 @@ from sideband.infer.errors import BadInput, GateFailed, guarded
     [
         (BadInput("a file\n  is broken"), 2, "error: a file is broken\n"),
         (GateFailed("differs"), 1, "failed: differs\n"),
+        (
+            ModuleNotFoundError("No module named 'yaml'", name="yaml"),
+            2,
+            "error: yaml is not installed; install Sideband with its extra 'all', or that of the stage\n",
+        ),
         (None, 0, ""),
     ],
 )
@@ -44,3 +49,9 @@ def test_guarded_hides_no_mistake_of_our_own() -> None:
 
     with pytest.raises(ZeroDivisionError):
         guarded(wrong)
+
+    def renamed() -> None:
+        raise ModuleNotFoundError("No module named 'sideband.infer.gone'", name="sideband.infer.gone")
+
+    with pytest.raises(ModuleNotFoundError):
+        guarded(renamed)
