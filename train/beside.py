@@ -2,7 +2,8 @@
 
 Noise, sources and simulation are drawn as ever, and the target masses are those of sideband events. What a template
 takes from the signal region it takes from the sidebands here. Anchors lie around a window of the same width that is
-moved into a sideband. A template of rows that a fit has left is fitted again, in such windows.
+moved into a sideband. A template of rows that a fit has left is fitted again, in such windows. In the task of a
+validation window, the signal region is left out of the data, so it is no part of a sideband.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,15 +32,15 @@ class Moved(Task):
     """A task whose window lies in a sideband of the true one, whose events are left out of its data.
 
     Args:
-        masked: the true window.
+        left_out: the true window.
     """
 
-    masked: Range = (0.0, 0.0)
+    left_out: Range = (0.0, 0.0)
 
     def events(self, group: str) -> Events:
         """The events of a group, less those of the true window."""
         found = super().events(group)
-        low, high = self.masked
+        low, high = self.left_out
         return found[(found.mass <= np.float32(low)) | (found.mass >= np.float32(high))]
 
 
@@ -107,14 +108,18 @@ def _with_room(mass: NDArray[np.float32], task: Task, margin: float) -> NDArray[
     return found
 
 
-def _sidebands(task: Task) -> tuple[Range, Range]:
-    return (task.mass_range[0], task.window[0]), (task.window[1], task.mass_range[1])
+def _sidebands(task: Task) -> list[Range]:
+    """The sidebands from low to high masses, in pieces where a signal region is left out of the data."""
+    gaps = sorted([task.window, *([task.masked] if task.masked is not None else [])])
+    ends = [task.mass_range[0], *(end for gap in gaps for end in gap), task.mass_range[1]]
+    return [(low, high) for low, high in zip(ends[::2], ends[1::2], strict=True) if low < high]
 
 
 def _windows(mass: NDArray[np.float32], task: Task, margin: float, place: NDArray[np.float64]) -> NDArray[np.float32]:
     """A window `[N, 2]` of the true one's width around each mass, at a random place, its anchors in the sideband."""
     width = task.window[1] - task.window[0]
-    edges = np.array(_sidebands(task))[(mass > task.window[0]).astype(int)]
+    pieces = np.array(_sidebands(task))
+    edges = pieces[np.searchsorted(pieces[:-1, 1], mass)]
     low = np.clip(mass - place * width, edges[:, 0] + margin * width, edges[:, 1] - (1 + margin) * width)
     return np.stack([low, low + width], 1).astype(np.float32)
 
@@ -134,15 +139,25 @@ def _fitted_again(fit: Any, task: Task, run: Run) -> tuple[Events, Template]:
 def _in_moved_windows(fit: Any, task: Task, run: Run) -> Iterator[tuple[Events, Template]]:
     low, high = task.window
     width = high - low
-    for moved in ((low - (1 + AWAY) * width, low - AWAY * width), (high + AWAY * width, high + (1 + AWAY) * width)):
-        if moved[0] - AWAY * width < task.mass_range[0] or moved[1] + AWAY * width > task.mass_range[1]:
-            continue
+    for moved in _moved(task, width):
         attributes = {**task.attributes, "window": list(moved)}
         there = Moved(task.path, task.mass, task.shapes, task.units, attributes, (low, high))
         fitted = methods.load(fit.method).fit(there, fit.settings, fit.needs, run)
         data = there.events("data")
         data = data[there.inside(data)]
         yield data, template.run(fitted.modules["template"], _of_rows(fitted, there, data), fit.method, run.device)
+
+
+def _moved(task: Task, width: float) -> list[Range]:
+    """On each side, a window in the nearest piece of the sidebands with room for it and as much again around it."""
+    below: list[Range] = []
+    above: list[Range] = []
+    for first, last in _sidebands(task):
+        if last <= task.window[0] and last - (1 + 2 * AWAY) * width >= first:
+            below = [(last - (1 + AWAY) * width, last - AWAY * width)]
+        elif first >= task.window[1] and first + (1 + 2 * AWAY) * width <= last and not above:
+            above = [(first + AWAY * width, first + (1 + AWAY) * width)]
+    return below + above
 
 
 def _of_rows(fitted: methods.Fitted, task: Task, data: Events) -> Draws:

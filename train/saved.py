@@ -38,7 +38,7 @@ CONTENT: dict[str, tuple[type, ...]] = {
 }
 MOST_COLUMNS = 10_000
 # What a task says of itself that follows from its window.
-OF_THE_WINDOW = {"window", "validation", "oversampling", "data_in_range", "data_in_window"}
+OF_THE_WINDOW = {"window", "validation", "masked", "oversampling", "data_in_range", "data_in_window"}
 OF_THE_WINDOW |= {"signal_in_window", "background_in_window", "significance"}
 
 

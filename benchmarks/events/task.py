@@ -73,6 +73,11 @@ class Task:
         """The whole mass range of the search, in the mass unit; raises `BadInput` where there is none."""
         return self._range("mass_range")
 
+    @property
+    def masked(self) -> Range | None:
+        """The signal region that is left out of the data, in the task of a validation window."""
+        return self._range("masked") if "masked" in self.attributes else None
+
     def _range(self, name: str) -> Range:
         if not self.windowed:
             raise BadInput(f"{self.path}: this task has no mass window; choose a method that needs none")
@@ -170,7 +175,7 @@ Checks = dict[str, tuple[str, Callable[[Any], bool]]]
 _NAMES = "a list of different names", _is_names
 _ALWAYS: Checks = {"mass": TEXT, "features": _NAMES, "seed": WHOLE}
 _ALWAYS |= {"dataset": TEXT, "dataset_sha256": TEXT}
-_OPTIONAL: Checks = {"injection": WHOLE, "place": TEXT, "smeared": _NAMES}
+_OPTIONAL: Checks = {"injection": WHOLE, "place": TEXT, "smeared": _NAMES, "masked": _RANGE}
 _WITH_WINDOW: Checks = {"window": _RANGE, "mass_range": _RANGE, "validation": _TRUTH, "oversampling": WHOLE}
 _WITH_WINDOW |= {"data_in_window": WHOLE, "data_in_range": WHOLE}
 _WITH_SIGNAL: Checks = {"signal_in_window": WHOLE, "background_in_window": WHOLE, "significance": _NUMBER}

@@ -108,6 +108,34 @@ def test_interpolated_pairs_are_fitted_again_beside_the_window(
         beside.samples(replace(fit, method="mixed"), the_task, 1, new_run())
 
 
+@pytest.mark.parametrize("method", ["radot", "cwola"])
+def test_beside_a_validation_window_the_signal_region_is_no_sideband(
+    method: str, dijets: tables.Dataset, fit_of: FitOf, new_run: NewRun, tmp_path: Path
+) -> None:
+    """In 2.8-3.2 TeV, the window half a width above would lie at 3.4-3.8 TeV, where nearly all events are left out."""
+    few = replace(dijets, data=dijets.data[::20])
+    path = tmp_path / "task.h5"
+    draw.make(few, draw.Recipe((2.3, 5.0), (2.8, 3.2), injection=0, seed=1, masked=(3.3, 3.7)), path)
+    the_task = task.read(path)
+    data, made = beside.samples(saved.load(fit_of(method, path, tmp_path)), the_task, 1, new_run())
+    for mass in (data.mass, made.events.mass):
+        assert mass.min() > 3.899
+        assert mass.max() < 4.301
+    narrow = replace(the_task, attributes={**the_task.attributes, "mass_range": [2.3, 4.4]})
+    with pytest.raises(BadInput, match="no sideband has room"):
+        beside.samples(saved.load(fit_of(method, path, tmp_path)), narrow, 1, new_run())
+
+
+def test_pieces_of_the_sidebands_hold_the_windows_that_anchors_lie_around(toy: task.Task) -> None:
+    masked = replace(toy, attributes={**toy.attributes, "window": [2.8, 3.2], "masked": [3.3, 3.7]})
+    mass = np.array([2.4, 2.79, 3.25, 3.71, 4.9], np.float32)
+    windows = beside._windows(mass, masked, 0.0, np.full(len(mass), 0.5))
+    assert (windows[[0, 1], 1] <= 2.8001).all()
+    assert (windows[[3, 4], 0] >= 3.6999).all()
+    room = beside._with_room(mass, masked, 0.0)
+    np.testing.assert_array_equal(room, [True, True, False, True, True])
+
+
 def test_shares_of_a_mixture_follow_the_weights() -> None:
     random = np.random.default_rng(2)
     weight = random.uniform(0.2, 2, 9000)

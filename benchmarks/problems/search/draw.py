@@ -139,6 +139,8 @@ def _attributes(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
         "dataset_sha256": dataset.sha256,
         "target_source": "the signal-region data's masses, each as often as the oversampling says",
     }
+    if recipe.masked is not None:
+        attributes["masked"] = list(recipe.masked)
     return attributes | ({"smeared": list(dataset.whole)} if dataset.whole else {})
 
 
