@@ -54,7 +54,7 @@ def test_it_was_taken_up_again_and_finished(killed: Ran) -> None:
 def test_with_labels_everything_is_there(killed: Ran) -> None:
     results = pd.read_csv(killed.folder / "report" / "results.csv")
     assert set(results[results["metric"] == "max_sic"]["method"]) == {"cathode", "cwola"}
-    assert "signal region 3300-3700 GeV" in (killed.folder / "report" / "index.html").read_text()
+    assert "signal region 3300–3700 GeV" in (killed.folder / "report" / "index.html").read_text()
     opened = Model(killed.folder / PLACE / "cathode" / "template.onnx")
     assert opened.outputs["features"].columns == ("width", "n_tracks", "charge")
     assert opened.inputs["condition"].columns == ("m_vis",)
