@@ -93,7 +93,9 @@ def own(config: Mapping[str, Any], files: Mapping[str, Path], sha256: str) -> Da
     for name, path in files.items():
         part = name.split()[0]
         asked = replace(wanted, label=wanted.label if part == "data" else "")
-        found, length = _read(path, asked, wide, first)
+        with opened(path, wanted.place) as reader:
+            _check_units(path, reader, wanted, units)
+            found, length = _read(path, reader, asked, wide, first)
         first += length
         places.append((path, length))
         parts.setdefault(part, []).append(found)
@@ -162,33 +164,44 @@ def _described(path: Path, reader: Reader, wanted: Wanted) -> tuple[dict[str, st
     return units, {name: tuple(data.shape[1:]) for name, data in found.items() if data.ndim > 1}
 
 
-def _read(path: Path, wanted: Wanted, wide: Mapping[str, tuple[int, ...]], first: int) -> tuple[Events, int]:
+def _check_units(path: Path, reader: Reader, wanted: Wanted, units: Mapping[str, str]) -> None:
+    """Refuse a file that has a column in another unit than the first one, or the suite, says."""
+    for column in (wanted.mass, *wanted.features):
+        stored, known = reader.units.get(column.expression, ""), units[column.name]
+        if stored and known and stored != known:
+            raise BadInput(
+                f"{path}: column {column.name!r} is in {stored}, in the data in {known}; write one unit to all"
+            )
+
+
+def _read(
+    path: Path, reader: Reader, wanted: Wanted, wide: Mapping[str, tuple[int, ...]], first: int
+) -> tuple[Events, int]:
     """The events of a file whose first one has row `first`, and how many it holds before the cut."""
     scalars = [column for column in wanted.features if column.name not in wide]
     expressions = [wanted.mass.expression, *(column.expression for column in scalars)]
     expressions += [each for each in (wanted.label, wanted.cut) if each]
     tables: list[Events] = []
     length = 0
-    with opened(path, wanted.place) as reader:
-        if wide:
-            _check_wide(path, reader, expressions, wide)
-        for chunk in chunks(path, reader, expressions):
-            size = max(map(len, chunk.values()))
-            kept, rows = _passing(path, wanted.cut, chunk, size)
-            columns = {
-                column.name: _finite(path, column, values(path, column.expression, kept), length, rows)
-                for column in (wanted.mass, *scalars)
-            }
-            table = [columns[column.name] for column in scalars]
-            tables.append(
-                Events(
-                    columns[wanted.mass.name],
-                    np.stack(table, 1) if table else np.empty((len(rows), 0), np.float32),
-                    _truth(path, wanted.label, kept) if wanted.label else None,
-                    (first + length + rows).astype(np.uint32),
-                )
+    if wide:
+        _check_wide(path, reader, expressions, wide)
+    for chunk in chunks(path, reader, expressions):
+        size = max(map(len, chunk.values()))
+        kept, rows = _passing(path, wanted.cut, chunk, size)
+        columns = {
+            column.name: _finite(path, column, values(path, column.expression, kept), length, rows)
+            for column in (wanted.mass, *scalars)
+        }
+        table = [columns[column.name] for column in scalars]
+        tables.append(
+            Events(
+                columns[wanted.mass.name],
+                np.stack(table, 1) if table else np.empty((len(rows), 0), np.float32),
+                _truth(path, wanted.label, kept) if wanted.label else None,
+                (first + length + rows).astype(np.uint32),
             )
-            length += size
+        )
+        length += size
     if not tables:
         raise BadInput(f"{path}: holds no events")
     return join(*tables), length

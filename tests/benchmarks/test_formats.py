@@ -17,7 +17,7 @@ import pytest
 import uproot
 import yaml
 
-from sideband.benchmarks.events import formats, sources
+from sideband.benchmarks.events import formats, identity, sources
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.problems.search import draw
 from sideband.infer.errors import BadInput
@@ -285,6 +285,34 @@ def test_a_file_that_changes_between_its_digest_and_its_events_is_refused(
     monkeypatch.setattr(sources, "identity", then_written)
     with pytest.raises(BadInput, match=r"a.csv: changed while it was read"):
         sources.load(section, tmp_path)
+
+
+@pytest.mark.parametrize("part", ["data", "simulation"])
+def test_files_in_other_units_are_refused(tmp_path: Path, part: str) -> None:
+    for name, unit in (("a.h5", "GeV"), ("b.h5", "MeV"), ("c.h5", "")):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["m"], file["x"] = np.float32([1, 2]), np.float32([3, 4])
+            file["m"].attrs["unit"] = unit
+    section = {"source": "events", "data": ["a.h5"], "mass": {"column": "m"}, "features": ["x"]}
+    assert sources.load(section | {part: ["a.h5", "c.h5"]}, tmp_path).units["m"] == "GeV"
+    with pytest.raises(BadInput, match=r"b.h5: column 'm' is in MeV, in the data in GeV; write one unit to all"):
+        sources.load(section | {part: ["a.h5", "b.h5"]}, tmp_path)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.usefixtures("small_chunks")
+def test_columns_of_chosen_rows_are_the_same_in_every_format(tmp_path: Path, name: str) -> None:
+    """As scores come home beside them."""
+    columns = [table(), table(seed=1)]
+    for folder, each in zip("ab", columns, strict=True):
+        (tmp_path / folder).mkdir()
+        WRITERS[name](tmp_path / folder / name, each)
+    files, rows = [tmp_path / folder / name for folder in "ab"], np.array([0, 3, 76, 77, 499, 500, 998])
+    assert identity.lengths(files, ["m_vis"], formats.Place()) == [NUMBER, NUMBER]
+    found = identity.read(files, ["event", "met / 2"], formats.Place(), rows)
+    expected = {key: np.concatenate([each[key] for each in columns])[rows] for key in ("event", "met")}
+    np.testing.assert_array_equal(found["event"], expected["event"])
+    np.testing.assert_allclose(found["met / 2"], expected["met"] / 2, rtol=1e-12)
 
 
 def test_a_label_may_be_an_expression_and_an_id_several_columns(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def task(suite: dict[str, Any], path: str, window: tuple[float, float] | None = 
     with h5py.File(path, "r") as file:
         targets, attributes = np.asarray(file["target"][()]), dict(file.attrs)
     data = table(path, "data", (mass, *features))
+    for name in attributes.get("smeared", ()):
+        data[name] = np.floor(data[name] + np.float32(0.5))
     given = {row.tobytes() for row in np.stack(list(whole.values()), axis=1)}
     if any(row.tobytes() not in given for row in np.stack(list(data.values()), axis=1)):
         return "the task holds events that the data do not"
