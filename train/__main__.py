@@ -46,7 +46,7 @@ def add_fit(commands: Commands) -> None:
         "--log",
         choices=("live", "later", "auto"),
         default="live",
-        help="log to MLflow now (default), or keep the journal for later; auto: now to a server, later to a local store",
+        help="log to MLflow now (default), or keep the journal for later; auto: now to a server, later to a local one",
     )
     fit.add_argument("--runs", type=folder, default=Path("runs"), help="folder that holds mlflow/ (default runs)")
     calling(commands, {"fit": _fit})
