@@ -1,5 +1,6 @@
 """How long a generator trains until its template closes: looks at the closure while the clock stands still."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,14 @@ LEAST_SECONDS, GROWTH = 5.0, 1.2  # from one look to the next: so long at least,
 
 
 class Clock:
-    """Wall and CPU seconds, all threads together, since it was made and less what passed while it was paused."""
+    """Wall and CPU seconds, all threads together, since it was made and less what passed while it was paused.
 
-    def __init__(self) -> None:
+    Args:
+        budget: wall seconds when a look is due in any case.
+    """
+
+    def __init__(self, budget: float = math.inf) -> None:
+        self.budget = budget
         self._start = _now()
         self._last = 0.0
 
@@ -33,7 +39,10 @@ class Clock:
     def due(self) -> bool:
         """Whether it is time for a look, which then counts as taken."""
         wall, _ = self.read()
-        if wall < max(self._last * GROWTH, self._last + LEAST_SECONDS):
+        mark = max(self._last * GROWTH, self._last + LEAST_SECONDS)
+        if self._last < self.budget:
+            mark = min(mark, self.budget)
+        if wall < mark:
             return False
         self._last = wall
         return True

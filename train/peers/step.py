@@ -66,7 +66,7 @@ def _warm_up() -> None:
 def _peer(name: str, task: tasks.Task, race: Race) -> Row:
     module = peers.load(name)
     torch.manual_seed(derived_seed(task.seed, name))
-    clock = Clock()
+    clock = Clock(race.budget)
     trained = Trained(module.build(task.width), task)
     trained.train(race, clock)
     version = f"{module.PACKAGE} {metadata.version(module.PACKAGE)}"
@@ -88,6 +88,7 @@ def _rate(trained: Trained, masses: Array) -> Mapping[str, Any]:
 def _own(name: str, task: tasks.Task, out: Path, suite: Suite, race: Race, threads: int) -> Row:
     record = Record(out / "race", {"suite": suite.name, "method": name, **task.cell()})
     run = own.Watched(name, task.seed, torch.device("cpu"), out / "checkpoints", record, checkpoint_seconds=1e9)
+    run.clock = Clock(race.budget)
     needs = own.train(name, task, suite, race, run, out)
     remove_checkpoints(run.checkpoints)
     settings, classifier = suite.settings(name), suite.classifier_of(name)
