@@ -355,7 +355,7 @@ def test_trees_are_named_where_there_are_several(tmp_path: Path) -> None:
         ("a.csv", "m,x\n3.0,1\n3.0,1,7\n", "not a table of numbers"),
         ("a.csv", "m,x\n", "holds no events"),
         ("a.csv", "", "an empty file; give events as ROOT, Parquet, CSV or HDF5"),
-        ("a.csv.gz", gzip.compress(b"m,x\n1,2\n"), "a gzip file; give events as ROOT, Parquet, CSV or HDF5"),
+        ("a.csv.gz", gzip.compress(b"m,x\n1,2\n", mtime=0), "a gzip file; give events as ROOT, Parquet, CSV or HDF5"),
         ("a.npz", b"PK\x03\x04rest", "a ZIP archive .* give events as ROOT, Parquet, CSV or HDF5"),
         ("a.root", b"root" + bytes(range(256)), "ROOT cannot be read from it .*; fetch or write it again"),
         ("a.root", b"root" + bytes(500), "holds neither a TTree nor an RNTuple"),
