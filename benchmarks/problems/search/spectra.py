@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -51,10 +52,12 @@ def _figure(found: Found, window: tuple[float, float] | None, unit: str) -> Figu
     figure, tops, bottoms = style.with_pulls(len(found), COLUMNS, (3.6, 3.8))
     for top, bottom, (name, record) in zip(tops.flat, bottoms.flat, found.items(), strict=False):
         edges, cuts = np.asarray(record["edges"], float), record["cuts"]
+        named = {}
         for place, cut in enumerate(cuts):
             label = "before any cut" if cut["efficiency"] == 1 else f"ε = {cut['efficiency']:g}"
             colour = _lighter(style.colour(name), len(cuts) - 1 - place)
-            _spectrum(top, bottom, edges, cut, colour, f"{style.title(name)}, {label}")
+            named[label] = _spectrum(top, bottom, edges, cut, colour, f"{style.title(name)}, {label}")
+        top.legend(named.values(), named.keys(), fontsize=7, frameon=False, loc="upper right")
         top.set_yscale("log")
         top.set_title(style.title(name), fontsize=9)
         bottom.axhspan(-2, 2, color="0.93", zorder=0)
@@ -72,12 +75,13 @@ def _figure(found: Found, window: tuple[float, float] | None, unit: str) -> Figu
 
 def _spectrum(
     top: Axes, bottom: Axes, edges: NDArray[np.float64], cut: dict[str, Any], colour: Any, label: str
-) -> None:
-    """One cut: points of the data, steps of the template, and pulls in the window."""
+) -> ErrorbarContainer:
+    """One cut: points of the data, which are returned, steps of the template, and pulls in the window."""
     observed, expected, error = (np.asarray(cut[key], float) for key in ("observed", "expected", "error"))
     centres, some, inside = (edges[:-1] + edges[1:]) / 2, observed > 0, expected > 0
     counts = observed[some]
-    top.errorbar(centres[some], counts, np.sqrt(counts), fmt=".", ms=3, lw=0.8, color=colour, label=f"_{label}")
+    look = {"fmt": ".", "ms": 3, "lw": 0.8, "color": colour, "label": f"_{label}"}
+    points = top.errorbar(centres[some], counts, np.sqrt(counts), **look)
     template = np.where(inside, expected, np.nan)
     top.stairs(template, edges, color=colour, lw=1.3, label=f"_{label}, template", baseline=None)
     low, high = (np.where(inside, np.maximum(expected + sign * error, 1e-9), np.nan) for sign in (-1, 1))
@@ -85,6 +89,7 @@ def _spectrum(
     if cut["efficiency"] < 1:  # else the template has the data's masses
         pulls = (observed - expected)[inside] / np.sqrt(expected + error**2)[inside]
         bottom.plot(centres[inside], pulls, ".", ms=4, color=colour, label=f"_{label}")
+    return points
 
 
 def _lighter(colour: str, steps: int) -> tuple[float, ...]:
