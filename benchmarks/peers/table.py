@@ -14,11 +14,12 @@ Row = dict[str, Any]
 
 
 def cells(row: Row) -> list[str]:
-    """A row of the table, with the name of what was measured first."""
+    """A row of the table, its title first; in brackets the seconds of a look that has not found the closure in time."""
     if "missing" in row:
         return [row["title"], f"not measured: {row['missing']}", *[""] * (len(HEAD) - 1)]
-    wall, cpu = (f"{row[key]:.0f}" for key in ("seconds", "cpu_seconds"))
-    spent = [wall, cpu] if row["reached"] else [f"not reached in {wall}", f"not reached in {cpu}"]
+    spent = [f"{row[key]:.0f}" for key in ("seconds", "cpu_seconds")]
+    if not row["reached"]:
+        spent = [f"not within {row['budget']:.0f} ({spent[0]})", f"({spent[1]})"]
     closed = f"{row['closure']:.4f} ± {row['error']:.4f}"
     rate = f"{float(format(row['events_per_second'], '.3g')):,.0f}"
     return [row["title"], *spent, closed, rate, row["engine"], row["with"], row["settings"]]

@@ -20,6 +20,7 @@ from tests.docs.pages import ROOT
 ROW = {
     "name": "edm",
     "title": "EDM",
+    "budget": 600.0,
     "reached": True,
     "seconds": 123.4,
     "cpu_seconds": 240.6,
@@ -81,7 +82,7 @@ def test_the_table_says_what_was_not_reached_or_not_measured(tmp_path: Path) -> 
     lines = (tmp_path / "peers.md").read_text().splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert lines[2] == "| EDM | 123 | 241 | 0.5234 ± 0.0021 | 123,000 | torch eager | torch 2 | its README |"
-    assert lines[3].startswith("| late | not reached in 600 | not reached in 1190 | 0.6100 ± 0.0021 |")
+    assert lines[3].startswith("| late | not within 600 (600) | (1190) | 0.6100 ± 0.0021 |")
     assert lines[4].startswith("| x | not measured: no compiler |")
     read = pd.read_csv(tmp_path / "peers.csv").set_index("name")
     assert read.loc["edm", "closure"].tolist() == [0.52341, 0.61]

@@ -52,7 +52,7 @@ def measure(
     row = _own(name, task, out, suite, race, threads) if name in catalogue.CATALOGUE else _peer(name, task, race)
     last = race.looks[-1]
     looks = [asdict(look) for look in race.looks]
-    row |= {"name": name, "threads": threads, "reached": race.reached, **asdict(last), "looks": looks}
+    row |= {"name": name, "threads": threads, "budget": budget, "reached": race.reached, **asdict(last), "looks": looks}
     events.write_json(out / FOUND, {"kind": "peer", **row, **provenance.record()})
 
 
