@@ -52,7 +52,7 @@ def named(value: Any) -> Iterator[str]:
 def write_events(path: Path) -> None:
     """Events with every column that the pages name; of those in ROOT files, each has its own id."""
     random = np.random.default_rng(1)
-    number = 2000
+    number = 20_000
     mass, jets = 200 + random.exponential(150, number), random.integers(0, 4, number)
     columns = {"m_vis": mass, "E": mass, **dict.fromkeys(("px", "py", "pz"), np.zeros(number))}
     columns |= {"met": random.gamma(2, 40, number), "ht": random.gamma(2, 400, number), "n_sub": jets * 1.0}
