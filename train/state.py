@@ -51,9 +51,9 @@ class FitState:
         ]
         self.best = copy.deepcopy(self.averaged.module.state_dict())
         never = [float("inf")] * members
-        self.progress = Progress(
-            best=never, best_step=[0] * members, least=[list(never) for _ in "ab"], crossed=[list(never) for _ in "ab"]
-        )
+        self.progress = Progress(best=never, best_step=[0] * members)
+        if players[0].halves:
+            self.progress.least, self.progress.crossed = [[*never], [*never]], [[*never], [*never]]
 
     def batch(self, rows: Tensor) -> int:
         """Events of a step for each member: no more than there are in `rows` `[members, …]`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sideband.benchmarks.events import changes, dimuons, own, whole
+from sideband.benchmarks.events import changes, dimuons, formats, own, whole
 from sideband.benchmarks.events.tables import Dataset
 from sideband.infer import events
 from sideband.infer.called import called
@@ -33,18 +33,9 @@ def load(config: Mapping[str, Any], base: Path) -> Dataset:
         BadInput: a file, a column or a value is not as the section says.
     """
     paths = files(config, base)
-    before = {path: _written(path) for path in paths.values()}
-    found = _read(config, paths, identity(config, base))
-    for path, then in before.items():  # the digest was made before the events were read
-        if _written(path) != then:
-            raise BadInput(f"{path}: changed while it was read; wait until it is written, and run again")
+    with formats.unchanged(paths.values()):  # from the digest on
+        found = _read(config, paths, identity(config, base))
     return changes.changed(whole.noted(found), config)
-
-
-def _written(path: Path) -> tuple[int, int]:
-    """When a file was last written, and its size."""
-    found = os.stat(path)
-    return found.st_mtime_ns, found.st_size
 
 
 def _read(config: Mapping[str, Any], found: Mapping[str, Path], digest: str) -> Dataset:

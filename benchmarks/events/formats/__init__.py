@@ -5,7 +5,7 @@ a file may be larger than the memory.
 """
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,17 +73,29 @@ def opened(path: Path, place: Place = Place()) -> Iterator[Reader]:
         BadInput: a format that is not read, a damaged file, no such table, or a file that changed within the block.
     """
     name = format_of(path)
-    before = path.stat()
     if place.tree and name != "ROOT":
         raise BadInput(f"{path}: is {name}, which has no trees; remove dataset.tree, or give a ROOT file")
     if place.group and "HDF5" not in name:
         raise BadInput(f"{path}: is {name}, which has no groups; remove dataset.group, or give an HDF5 file")
     module = importlib.import_module(f"{__name__}.{MODULES[name]}")  # with the library that the format needs
-    with module.opened(path, place) as reader:
+    with unchanged([path]), module.opened(path, place) as reader:
         yield reader
-    after = path.stat()
-    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-        raise BadInput(f"{path}: changed while it was read; wait until it is written, and run again")
+
+
+@contextmanager
+def unchanged(paths: Iterable[Path]) -> Iterator[None]:
+    """Refuse files that are written to within the block; raises `BadInput`."""
+    before = {path: _written(path) for path in paths}
+    yield
+    for path, then in before.items():
+        if _written(path) != then:
+            raise BadInput(f"{path}: changed while it was read; wait until it is written, and run again")
+
+
+def _written(path: Path) -> tuple[int, int]:
+    """When a file was last written, and its size."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def check_names(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
