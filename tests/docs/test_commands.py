@@ -1,4 +1,4 @@
-"""Commands in the pages: each is given to the argument parser that will read it; `test_shell` runs them in `.ci/run`."""
+"""Commands in the pages: each is given to the argument parser that will read it; `test_shell` can run them."""
 
 import importlib
 import os
