@@ -145,7 +145,8 @@ class _Work:
         # Unfinished work of other settings or other code is of no use.
         mark = f"{record.identity} {provenance.code()} {device.type} {threads}"
         run = Run(label, self.task.seed, device, checkpoints, record, seconds, mark)
-        where = f"cpu with {threads} threads" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name()})"
+        on_cpu = f"cpu with {threads} thread{'s' * (threads != 1)}"
+        where = on_cpu if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name()})"
         run.say(f"fitting on {where}")
         return run
 

@@ -174,7 +174,7 @@ def _provenance(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_fit(fit: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    note = f"{fit['device']}, {fit['threads']} threads"
+    note = f"{fit['device']}, {fit['threads']} thread{'s' * (fit['threads'] != 1)}"
     yield row("fit_seconds", fit["seconds"], note=note)
     yield row("fit_cpu_seconds", fit["cpu_seconds"], note=note)
     model = sum(inner.get("cpu_seconds", 0.0) for inner in fit["fits"].values())
