@@ -36,11 +36,6 @@ def add_commands(parser: Parser) -> Commands:
     run = commands.add_parser("run", help="run a suite, or what is missing of it")
     run.add_argument("suite", nargs="?", default="quick", help="a suite by name, or a suite file (default quick)")
     run.add_argument("--stage", choices=STAGES, help="one stage alone (default: all, one after the other)")
-    run.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
-    run.add_argument(
-        "--profile",
-        help="hand the steps to a cluster: slurm, htcondor, kubernetes, or a folder with a Snakemake profile",
-    )
     run.add_argument("--device", choices=("cpu", "cuda"), help="device, in place of the suite's own; no fallback")
     run.add_argument("--runs", type=Path, default=Path("runs"), help="folder for results (default runs)")
     run.add_argument("--events", type=Path, help="folder of a generated sample, in place of the embedded events")
@@ -51,12 +46,39 @@ def add_commands(parser: Parser) -> Commands:
         "--methods", nargs="+", default=(), help="run these methods alone, and the fits that they stand on"
     )
 
+    produce = commands.add_parser("produce", help="mass-produce one template in parts, on all cores or on a cluster")
+    produce.add_argument("model", type=Path, help="an exported template.onnx")
+    produce.add_argument("--task", type=Path, required=True, help="task.h5 with target masses and sources")
+    produce.add_argument("--count", type=whole(1, 10**12), required=True, help="events")
+    produce.add_argument(
+        "--part-events", type=whole(1, 10**12), default=5_000_000, help="events of a part, which is a job (5,000,000)"
+    )
+    produce.add_argument(
+        "--out", type=Path, required=True, help="HDF5 file to write; its parts go to OUT_parts beside it"
+    )
+    produce.add_argument("--seed", type=whole(0, LARGEST_SEED), help="draw seed (default: the training template's)")
+    produce.add_argument(
+        "--provider", default="cpu", choices=("cpu", "cuda"), help="where to run (default cpu); no fallback"
+    )
+    produce.add_argument(
+        "--batch-blocks", type=whole(1, 1000), default=1, help="blocks of 1,000 events a call (default 1)"
+    )
+    for command in (run, produce):
+        command.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
+        command.add_argument(
+            "--profile",
+            help="hand the steps to a cluster: slurm, htcondor, kubernetes, or a folder with a Snakemake profile",
+        )
+
     merge = commands.add_parser("merge", help="put pieces of one suite, run in several folders, into one folder")
     merge.add_argument("pieces", type=Path, nargs="+", help="folders of the suite, as in other/field")
     merge.add_argument("--into", type=Path, required=True, help="runs/SUITE; what it has already stays")
 
     report = commands.add_parser("report", help="write the report of what is finished")
     report.add_argument("folder", type=Path, help="runs/SUITE")
+
+    spent = commands.add_parser("spent", help="where the time of a run went, by step")
+    spent.add_argument("folder", type=Path, help="runs/SUITE")
 
     scores = commands.add_parser("scores", help="cross-fitted scores of your own events, in the order of their files")
     scores.add_argument("folder", type=Path, help="runs/SUITE")

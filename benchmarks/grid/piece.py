@@ -42,10 +42,10 @@ class Piece:
             if (not names or each.seed in names) and (not methods or each.method in methods)
         ]
 
-    def words(self) -> list[str]:
+    def words(self) -> dict[str, str]:
         """What tells the Snakefile, as `read` takes it back."""
         chosen = {"seeds": self.seeds, "methods": self.methods}
-        return [f"{name}={','.join(map(str, values))}" for name, values in chosen.items() if values]
+        return {name: ",".join(map(str, values)) for name, values in chosen.items() if values}
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> "Piece":

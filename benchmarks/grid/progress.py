@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -34,6 +34,7 @@ class Watch:
     Args:
         budget: expected seconds of a step on one core, by the start of its rule's name.
         cores: CPU cores that share the work; None on a cluster, where jobs wait and nobody knows how many work at once.
+        ended: called with rule and seconds of each job that has ended well.
         failed: rule and log of each job that has failed; signals: what has ended some of them, by log.
         refused: why a cluster takes no job; "" as long as it does.
         last: the last line.
@@ -41,6 +42,7 @@ class Watch:
 
     budget: dict[str, float]
     cores: int | None
+    ended: Callable[[str, float], None] = lambda rule, seconds: None
     failed: list[tuple[str, str]] = field(default_factory=list)
     signals: dict[str, str] = field(default_factory=dict)
     refused: str = ""
@@ -85,7 +87,9 @@ class Watch:
             rule, start = self._running.pop(match[1], ("", time.monotonic()))
             if rule in self._planned:
                 self._done[rule] += 1
-                self._spent[rule] += time.monotonic() - start
+                seconds = time.monotonic() - start
+                self._spent[rule] += seconds
+                self.ended(rule, seconds)
                 self._show()
         elif match := ENDED.search(line):
             ended = match[3] or BY_SIGNAL.get(int(match[2]))

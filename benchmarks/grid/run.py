@@ -4,23 +4,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
-from typing import IO
 
 from sideband.benchmarks.grid import steps
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.folder import changed, clear
-from sideband.benchmarks.grid.owner import sign, sole_owner
+from sideband.benchmarks.grid.owner import sole_owner
 from sideband.benchmarks.grid.piece import Piece
-from sideband.benchmarks.grid.processes import cancelled, nothing_left, parent_of_steps
-from sideband.benchmarks.grid.profile import environment
-from sideband.benchmarks.grid.progress import BY_SIGNAL, Watch
+from sideband.benchmarks.grid.processes import nothing_left, parent_of_steps
 from sideband.benchmarks.grid.suite import Suite
-from sideband.benchmarks.grid.warm import kept_warm
-from sideband.infer.called import CALLED, called, program
-from sideband.infer.errors import BadInput
-from sideband.infer.provenance import cores
+from sideband.benchmarks.grid.workflow import Workflow, call
+from sideband.infer.called import CALLED, program
 
 WHOLE = Piece()
 SNAKEFILE = Path(__file__).with_name("Snakefile")
@@ -77,8 +71,8 @@ def run(
             print(f"{the_suite.name}: {', '.join(keys)} changed since the last run; what depends on it is made again")
         the_suite.save(folder / "suite.json")
         if stage in (None, "train"):
-            _call("benchmarks", "migrate", "--runs", str(runs))
-        good = _snakemake(the_suite, folder, stage, number, owner, piece, profile)
+            call("benchmarks", "migrate", "--runs", str(runs))
+        good = _workflow(the_suite, folder, stage, number, piece, profile).run(owner)
         if stage in (None, "benchmark"):
             command = [sys.executable, "-m", "sideband.benchmarks", "record", str(folder), "--runs", str(runs)]
             good = subprocess.run(command, check=False).returncode == 0 and good
@@ -89,104 +83,21 @@ def check_settings(the_suite: Suite) -> None:
     """Ask the training stage whether it knows every setting, before hours are spent; raises `BadInput`."""
     with tempfile.TemporaryDirectory() as place:
         the_suite.save(Path(place) / "suite.json")
-        _call("train", "check", str(Path(place) / "suite.json"))
+        call("train", "check", str(Path(place) / "suite.json"))
 
 
-def _call(package: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", f"sideband.{package}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"{called(package, arguments[0])} failed"]
-        raise BadInput(lines[-1].removeprefix("error: "))
-
-
-def _snakemake(
-    the_suite: Suite,
-    folder: Path,
-    stage: str | None,
-    number: int | None,
-    owner: IO[str],
-    piece: Piece,
-    profile: Path | None = None,
-) -> bool:
-    """Run Snakemake in a folder that is owned, with progress; say on one line each what has failed."""
-    watch = Watch(the_suite["budget"], (number or cores()) if profile is None else None)
-    with (
-        # Warm processes serve this machine alone.
-        kept_warm() if profile is None else nullcontext() as warm,
-        open(folder / "snakemake.log", "a") as log,
-        subprocess.Popen(
-            _command(the_suite, folder, stage, number, piece, warm, profile),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            pass_fds=[owner.fileno()],
-            env=environment(profile),
-            # Jobs of a cluster are cancelled in peace: a terminal's Ctrl-C does not reach Snakemake as well.
-            process_group=None if profile is None else 0,
-        ) as snakemake,
-        watch.showing(f"{the_suite.name}{f' ({stage})' if stage else ''}"),
-        nothing_left(folder),
-    ):
-        sign(owner, snakemake.pid)
-        assert snakemake.stdout is not None
-        try:
-            for line in snakemake.stdout:
-                log.write(line)
-                watch.read(line.rstrip())
-        except KeyboardInterrupt as interruption:
-            if profile is not None:
-                cancelled(snakemake)
-            interruption.add_note(f"{watch.running} step{'s' * (watch.running != 1)} at work ended")
-            raise
-    if watch.refused:
-        raise BadInput(f"the cluster takes no job: {watch.refused}; change {profile}/config.yaml (log: {log.name})")
-    reasons: dict[tuple[str, str], list[tuple[str, Path]]] = {}
-    for name, place in watch.failed:
-        reason = (watch.signals.get(place, ""), _last_line(folder / place))
-        reasons.setdefault(reason, []).append((name, folder / place))
-    for reason, ((name, path), *more) in reasons.items():  # what is wrong with a task fails every fit on it alike
-        others = f" and {len(more)} more step{'s' * (len(more) > 1)}" if more else ""
-        _report_failure(name + others, *reason, path)
-    if snakemake.returncode and not watch.failed:
-        ended = BY_SIGNAL.get(128 - snakemake.returncode, "")
-        _report_failure("snakemake", ended, watch.last, folder / "snakemake.log")
-    return snakemake.returncode == 0
-
-
-def _command(
-    the_suite: Suite,
-    folder: Path,
-    stage: str | None,
-    number: int | None,
-    piece: Piece,
-    warm: Path | None,
-    profile: Path | None,
-) -> list[str]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
-    # Our own lock stands in for Snakemake's, which outlives its owner.
-    command += ["--nolock", "--rerun-incomplete", "--keep-going", "--scheduler", "greedy", "--nocolor"]
-    # Each job that ends leaves Snakemake a timer of this length that renews itself; hundreds a second eat a core.
-    command += ["--max-jobs-per-timespan", "100/4s"]
-    command += ["--rerun-triggers", "mtime", "params", "input"]
-    if profile is not None:
-        command += ["--profile", str(profile)]
-    elif the_suite["device"] == "cuda":
-        command += ["--resources", "gpu=1"]
-    if number is not None or profile is None:
-        command += ["--cores", str(number or cores())]
-    configured = [*([f"warm={warm}"] if warm else []), *piece.words()]
-    command += ["--config", *configured] if configured else []
-    if stage is not None:
-        command += ["--allowed-rules", *steps.rules(the_suite, stage), "--", stage]
-    return command
-
-
-def _report_failure(what: str, ended: str, last: str, log: Path) -> None:
-    reason = f"ended by {ended}; the same command goes on from there" if ended else last
-    print(f"{what}: {reason}  (log: {log})", file=sys.stderr)
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text().strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else "no output"
+def _workflow(
+    the_suite: Suite, folder: Path, stage: str | None, number: int | None, piece: Piece, profile: Path | None
+) -> Workflow:
+    """The grid of a suite, or one stage of it."""
+    return Workflow(
+        SNAKEFILE,
+        folder,
+        f"{the_suite.name}{f' ({stage})' if stage else ''}",
+        piece.words(),
+        () if stage is None else ("--allowed-rules", *steps.rules(the_suite, stage), "--", stage),
+        number,
+        profile,
+        the_suite["device"] == "cuda",
+        the_suite["budget"],
+    )

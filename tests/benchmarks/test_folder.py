@@ -11,6 +11,7 @@ import yaml
 
 from sideband.benchmarks.grid import run as grid
 from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.workflow import Workflow
 from sideband.infer import process
 from sideband.infer.errors import BadInput
 from tests.conftest import OWN
@@ -45,8 +46,8 @@ def own(tmp_path: Path, toy_events: Callable[..., Path]) -> Write:
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of runs; none of them starts a process."""
-    monkeypatch.setattr(grid, "_call", lambda *arguments: None)
-    monkeypatch.setattr(grid, "_snakemake", lambda *arguments: True)
+    monkeypatch.setattr(grid, "call", lambda *arguments: None)
+    monkeypatch.setattr(Workflow, "run", lambda workflow, owner: True)
     return tmp_path / "runs"
 
 
@@ -157,7 +158,7 @@ def test_what_is_refused_has_written_nothing(
     grid.run(str(own()), runs, "train")
     before = files(runs / "mine")
     with monkeypatch.context() as patch:
-        patch.setattr(grid, "_call", refuse)
+        patch.setattr(grid, "call", refuse)
         for place, fresh in ((runs, True), (tmp_path / "none", False)):
             with pytest.raises(BadInput, match="unknown setting 'nope'"):
                 grid.run(str(own(classifier={"nope": 3})), place, "train", fresh=fresh)

@@ -11,8 +11,8 @@ import pytest
 from sideband.benchmarks.grid import owner, steps
 from sideband.benchmarks.grid import run as grid
 from sideband.benchmarks.grid import suite as suites
-from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.grid.warm import PACKAGES
+from sideband.benchmarks.grid.workflow import Workflow, call
 from sideband.infer import process
 from sideband.infer.errors import BadInput
 from tests import compose
@@ -73,13 +73,10 @@ rule fit_killed:
 """
 
 
-def test_a_failed_step_is_told_and_run_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_step_is_told_and_run_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    monkeypatch.setattr(grid, "SNAKEFILE", tmp_path / "Snakefile")
     with owner.sole_owner(tmp_path) as lock:
-        assert not grid._snakemake(suites.load("smoke"), tmp_path, None, 2, lock, Piece())
+        assert not Workflow(tmp_path / "Snakefile", tmp_path, "", number=2).run(lock)
         assert sorted(capfd.readouterr().err.splitlines()) == [
             f"fit_bad: error: no luck  (log: {tmp_path}/logs/bad.log)",
             f"fit_killed: ended by SIGKILL; the same command goes on from there  (log: {tmp_path}/logs/killed.log)",
@@ -87,7 +84,7 @@ def test_a_failed_step_is_told_and_run_again(
         assert (tmp_path / "good.txt").exists()
         assert not (tmp_path / "bad.txt").exists()
         (tmp_path / "permitted").touch()
-        assert grid._snakemake(suites.load("smoke"), tmp_path, None, 2, lock, Piece())
+        assert Workflow(tmp_path / "Snakefile", tmp_path, "", number=2).run(lock)
         assert (tmp_path / "bad.txt").exists()
 
 
@@ -98,7 +95,7 @@ def test_what_another_stage_refuses_is_handed_on(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(subprocess, "run", refuse)
     with pytest.raises(BadInput, match=r"^unknown setting 'x'$"):
-        grid._call("train", "check", "suite.json")
+        call("train", "check", "suite.json")
 
 
 def test_run_goes_through_the_stages(
@@ -109,26 +106,19 @@ def test_run_goes_through_the_stages(
     def called(package: str, *arguments: str) -> None:
         calls.append((package, arguments[0]))
 
-    def planned(
-        suite: suites.Suite,
-        folder: Path,
-        stage: str | None,
-        cores: int,
-        owner: object,
-        piece: object,
-        profile: Path | None,
-    ) -> bool:
-        calls.append(("snakemake", stage or "all", str(cores)))
-        assert suites.load(folder / "suite.json") == suite
-        assert os.environ[process.RUN] == str(folder / ".steps")
+    def planned(workflow: Workflow, owner: object) -> bool:
+        stage = workflow.options[-1] if workflow.options else "all"
+        calls.append(("snakemake", stage, str(workflow.number)))
+        assert suites.load(workflow.folder / "suite.json") == suites.load("smoke")
+        assert os.environ[process.RUN] == str(workflow.folder / ".steps")
         return stage != "export"
 
     def recorded(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
         calls.append(("record",))
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(grid, "_call", called)
-    monkeypatch.setattr(grid, "_snakemake", planned)
+    monkeypatch.setattr(grid, "call", called)
+    monkeypatch.setattr(Workflow, "run", planned)
     monkeypatch.setattr(subprocess, "run", recorded)
     assert grid.run("smoke", tmp_path, number=3)[1]
     assert calls == [("train", "check"), ("benchmarks", "migrate"), ("snakemake", "all", "3"), ("record",)]

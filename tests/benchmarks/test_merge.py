@@ -64,7 +64,7 @@ def test_a_piece_has_some_of_the_seeds_and_methods(tmp_path: Path) -> None:
     methods: dict[str, Any] = {"cathode": {}, "sigma": {}, "refined": {"of": "sigma"}, "anode": {}}
     suite = suites.load(written(tmp_path / "mine.yaml", methods=methods))
     piece = Piece([2], ["refined"])
-    words = run._command(suite, tmp_path, None, 2, piece, tmp_path, None)[-2:]
+    words = run._workflow(suite, tmp_path, None, 2, piece, None).command(tmp_path)[-2:]
     assert words == ["seeds=2", "methods=refined"]
     assert Piece.read(dict(word.split("=") for word in words)) == piece
     cells = piece.of(suite)

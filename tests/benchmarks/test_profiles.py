@@ -46,7 +46,7 @@ def test_a_profile_goes_through_the_whole_grid(name: str, tmp_path: Path) -> Non
     suite.save(tmp_path / "suite.json")
     piece = Piece(methods=["cwola"])
     folder = profile.folder(name)
-    command = [*grid._command(suite, tmp_path, None, None, piece, None, folder), "--dry-run"]
+    command = [*grid._workflow(suite, tmp_path, None, None, piece, folder).command(), "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=profile.environment(folder))
     assert done.returncode == 0, done.stderr
     assert "--cores" not in command
@@ -138,7 +138,7 @@ def test_the_command_line_takes_a_profile(command: Command, tmp_path: Path) -> N
 def test_a_profile_decides_about_cores_and_gpus_unless_cores_are_given(tmp_path: Path) -> None:
     suite = suites.load("smoke", device="cuda")
     for number, cluster in ((None, tmp_path), (3, tmp_path), (3, None)):
-        words = grid._command(suite, tmp_path, None, number, Piece(), None, cluster)
+        words = grid._workflow(suite, tmp_path, None, number, Piece(), cluster).command()
         assert ("--cores" in words) == (number is not None)
         assert ("gpu=1" in words) == (cluster is None)
         assert ("--profile" in words) == (cluster is not None)

@@ -32,7 +32,7 @@ NOT_RUN = {  # by what a line begins with
     **dict.fromkeys(("docker compose", "apptainer"), DOCKER),
     ".ci/": "installs packages, or needs root",
     "python -m pytest": "runs these very tests",
-    "python -m benchmarks run quick --profile": CLUSTER,
+    **dict.fromkeys(("python -m benchmarks run quick --profile", "python -m benchmarks produce --profile"), CLUSTER),
     **dict.fromkeys(("cmake", "node", "python -m http.server", "docs/deploy/cpp/build/sideband_score"), LANGUAGES),
     **dict.fromkeys((f"python docs/deploy/check.py score.onnx {each}" for each in ("docs", "node")), LANGUAGES),
     "python -m benchmarks peers": "needs the extra `peers`; tests/benchmarks/test_peers.py runs its parts",
@@ -108,15 +108,14 @@ class Shell:
         own = {"PATH": path, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1"}
         self.environment = {**os.environ, **own}
 
-    def give(self, line: str, **more: str) -> None:
+    def give(self, line: str) -> None:
         """Give a line, once if nothing differs; it must end well, or serve."""
         line = line.split("  #")[0].replace(".venv/bin/", "").strip()
         for pattern, smaller in SMALLER:
             line = re.sub(pattern, smaller, line)
-        words = f"{line} {more}"
-        if words in self._given:
+        if line in self._given:
             return
-        self._given.add(words)
+        self._given.add(line)
         if line.startswith("export "):
             key, _, value = line.removeprefix("export ").partition("=")
             self.environment[key] = value
@@ -125,13 +124,13 @@ class Shell:
         else:
             if line.startswith("curl "):
                 line = PORT.sub(str(self._port), line.replace("curl ", "curl --fail --silent --show-error "))
-            done = self._begun(line, more, subprocess.PIPE)
+            done = self._begun(line, subprocess.PIPE)
             told, mistakes = done.communicate()
             assert done.returncode == 0, f"{line}\n{told.decode()}\n{mistakes.decode()}"
 
-    def _begun(self, line: str, more: dict[str, str], to: Any) -> subprocess.Popen[bytes]:
-        environment, own = {**self.environment, **more}, {"start_new_session": to is not subprocess.PIPE}
-        return subprocess.Popen(["bash", "-c", line], cwd=self.folder, env=environment, stdout=to, stderr=to, **own)
+    def _begun(self, line: str, to: Any) -> subprocess.Popen[bytes]:
+        given: dict[str, Any] = {"cwd": self.folder, "env": self.environment, "stdout": to, "stderr": to}
+        return subprocess.Popen(["bash", "-c", line], start_new_session=to is not subprocess.PIPE, **given)
 
     def _serve(self, line: str) -> None:
         """Begin what serves, and wait until it answers."""
@@ -139,7 +138,7 @@ class Shell:
         self._port = _free_port()
         log = self.folder / "server.log"
         with log.open("wb") as file:
-            self._server = self._begun(f"exec {PORT.sub(str(self._port), line)}", {}, file)
+            self._server = self._begun(f"exec {PORT.sub(str(self._port), line)}", file)
         limit = time.monotonic() + 120
         while not _answers(self._port):
             assert self._server.poll() is None, f"{line}: has ended\n{log.read_text()}"
@@ -216,9 +215,6 @@ RUN = [page for page in PAGES if any(not reason(line) for line in lines(page))]
 @pytest.mark.skipif("SIDEBAND_SHELL" not in os.environ, reason="takes minutes; .ci/run sets SIDEBAND_SHELL=1 for it")
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_commands_run(page: Path, shell: Shell) -> None:
-    for script in blocks(page, "bash"):  # of a job array
-        for index in "012":
-            shell.give(script.text, SLURM_ARRAY_TASK_ID=index)
     for line in lines(page):
         if not reason(line) and (not line.startswith("curl ") or shutil.which("curl")):
             shell.give(line)
@@ -238,7 +234,6 @@ def test_every_block_is_of_a_language_that_a_test_runs() -> None:
     known = {"sh", "python", "pycon", "yaml"}
     others = {(name(page), each) for page, languages in found.items() for each in languages if each not in known}
     assert others == {
-        ("docs/clusters.md", "bash"),
         ("docs/clusters.md", "dockerfile"),
         ("docs/deploy/index.md", "cpp"),
     }

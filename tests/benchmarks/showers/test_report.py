@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sideband.benchmarks.commands import _print_summary
+from sideband.benchmarks.commands.suites import _print_summary
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.suite import Suite
 from sideband.benchmarks.problems.showers import panels, tables
