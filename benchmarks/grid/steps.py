@@ -75,6 +75,14 @@ def is_alone(rule: str) -> bool:
     return rule.startswith(tuple(name for name, step in STEPS.items() if step.alone))
 
 
+def seconds_to_come(suite: "Suite", method: str) -> float:
+    """Expected seconds from the start of a fit to the end of all fits that stand on it, were there cores enough."""
+    everything = [*suite.shared(), *suite["methods"]]
+    after = [each for each in everything if method in (suite.base(each), *suite.needs(each))]
+    own = seconds(rule("fit", method), suite["budget"])
+    return own + max((seconds_to_come(suite, each) for each in after), default=0.0)
+
+
 def seconds(rule: str, budget: dict[str, float]) -> float:
     """The expected seconds of a rule's job on one core: by the first entry of a suite's budget that begins its name."""
     return next((seconds for name, seconds in budget.items() if rule.startswith(name)), DEFAULT_SECONDS)

@@ -177,3 +177,13 @@ def test_compose_hands_fresh_on_to_every_stage() -> None:
         assert compose.services()[stage]["command"] == (
             f"python -m benchmarks run '${{SUITE:-quick}}' --stage {stage} ${{FRESH:+--fresh}}"
         )
+
+
+def test_what_much_stands_on_begins_early() -> None:
+    suite = suites.load("quick")
+    spent = {name: steps.seconds_to_come(suite, name) for name in [*suite.shared(), *suite["methods"]]}
+    fits = {name: steps.seconds(steps.rule("fit", name), suite["budget"]) for name in spent}
+    assert spent["supervised"] == fits["supervised"]
+    assert spent["sigma"] == fits["sigma"] + max(fits["mixed"], fits["combined"])
+    assert spent["matching"] == fits["matching"] + spent["sigma"]
+    assert spent["sideband"] == fits["sideband"] + spent["curtainsf4f"]
