@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sideband.benchmarks.commands import COMMANDS
 from sideband.benchmarks.grid.steps import STAGES
+from sideband.benchmarks.growth import AXES
 from sideband.benchmarks.peers import OWN, PEERS
 from sideband.benchmarks.simulate.dijets import KINDS, MOST_CONSTITUENTS
 from sideband.benchmarks.simulate.dijets.processes import SIMULATIONS
@@ -169,6 +170,17 @@ def add_commands(parser: Parser) -> Commands:
     peers.add_argument("--seconds", type=number(0, 86_400), default=600.0, help="of training a row at most (600)")
     peers.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all)")
     peers.add_argument("--runs", type=folder, default=Path("runs"), help="folder for peers/ (default runs)")
+
+    growth = commands.add_parser("growth", help="measure seconds and memory of a run against its size")
+    growth.add_argument(
+        "--axes",
+        choices=tuple(AXES),
+        nargs="+",
+        default=tuple(AXES),
+        help=f"what grows (all): {', '.join(AXES)}",
+    )
+    growth.add_argument("--cores", type=whole(1, MOST_CORES), help="CPU cores (default: all); a step has one")
+    growth.add_argument("--runs", type=folder, default=Path("runs"), help="folder for growth/ (default runs)")
 
     task = commands.add_parser("task", help="draw one task of a suite")
     task.add_argument("suite", help="a suite by name, or a suite file")

@@ -125,6 +125,23 @@ def _print_summary(folder: Path, asked: Sequence[str] = ()) -> None:
     print(f"report: {(folder / 'report' / 'index.html').resolve()}")
 
 
+def growth(arguments: argparse.Namespace) -> int:
+    """Measure seconds and memory of a run against its size."""
+    from sideband.benchmarks.growth import figure, points
+    from sideband.benchmarks.growth import run as measured
+    from sideband.benchmarks.report import style
+
+    folder = arguments.runs / "growth"
+    rows = measured.run(points(tuple(arguments.axes)), folder, arguments.cores)
+    if rows is None:
+        return 1
+    style.save(figure.draw(rows), folder / "growth")
+    for line in figure.table(rows):
+        print(f"| {' | '.join(line)} |")
+    print(folder / measured.FILE)
+    return 0
+
+
 def peers(arguments: argparse.Namespace) -> int:
     """Time what a user would pick in Sideband's place, beside Sideband's own methods."""
     from sideband.benchmarks.grid import suite as suites

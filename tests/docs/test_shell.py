@@ -36,6 +36,7 @@ NOT_RUN = {  # by what a line begins with
     **dict.fromkeys(("cmake", "node", "python -m http.server", "docs/deploy/cpp/build/sideband_score"), LANGUAGES),
     **dict.fromkeys((f"python docs/deploy/check.py score.onnx {each}" for each in ("docs", "node")), LANGUAGES),
     "python -m benchmarks peers": "needs the extra `peers`; tests/benchmarks/test_peers.py runs its parts",
+    "python -m benchmarks growth": "takes an hour; tests/benchmarks/test_growth.py runs its parts",
     "python -m benchmarks download": "needs a network; tests/benchmarks/test_download.py has a server for it",
     "python -m benchmarks run paper": "needs a GPU",
     "python -m benchmarks run smoke": "is run by tests/line/test_smoke.py, and a sample by test_sample.py",
