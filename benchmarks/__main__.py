@@ -55,7 +55,7 @@ def add_commands(parser: Parser) -> Commands:
         "--part-events", type=whole(1, 10**12), default=5_000_000, help="events of a part, which is a job (5,000,000)"
     )
     produce.add_argument(
-        "--out", type=Path, required=True, help="HDF5 file to write; its parts go to OUT_parts beside it"
+        "--out", type=Path, required=True, help="HDF5 file to write; its parts go to OUT.parts beside it"
     )
     produce.add_argument("--seed", type=whole(0, LARGEST_SEED), help="draw seed (default: the training template's)")
     produce.add_argument(

@@ -27,7 +27,7 @@ def produce(
     number: int | None = None,
     profile: Path | None = None,
 ) -> int | None:
-    """Write a template whose events lie in parts beside it, in the folder `OUT_parts`.
+    """Write a template whose events lie in parts beside it, in the folder `OUT.parts`.
 
     The events are bitwise those of `infer template` with the same options. The same call makes what is missing or out
     of date, and no more. A signal ends every process that was started, and then this one.
@@ -59,7 +59,7 @@ def produce(
             f"{-(-count // MOST_PARTS)}"
         )
     _try(model, task)
-    folder = out.with_name(f"{out.stem}_parts")
+    folder = out.with_name(f"{out.name}.parts")
     order = {
         "model": str(model.resolve()),
         "task": str(task.resolve()),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sideband.benchmarks.grid import spent
+from sideband.infer.errors import BadInput
 from tests.conftest import Outcome
 
 
@@ -20,10 +21,8 @@ from tests.conftest import Outcome
         ("part", "part"),  # of a template that `produce` makes
     ],
 )
-def test_a_rule_belongs_to_a_step(rule: str, step: str, tmp_path: Path) -> None:
-    spent.note(tmp_path, rule, 1.25)
-    (row,) = spent.read(tmp_path).itertuples(index=False)
-    assert tuple(row) == (step, rule, 1.25)
+def test_a_rule_belongs_to_a_step(rule: str, step: str) -> None:
+    assert spent.step(rule) == step
 
 
 def test_the_longest_come_first_and_shares_add_up(
@@ -47,3 +46,10 @@ def test_the_longest_come_first_and_shares_add_up(
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, command: Callable[..., Outcome]) -> None:
     line = command("benchmarks", "spent", tmp_path).refused()
     assert line.endswith("steps.csv: no such file; give the folder of a suite that has run, as in runs/quick")
+
+
+@pytest.mark.parametrize("text", ["rule\nreport\n", "rule,seconds\nreport,soon\n"])
+def test_a_damaged_list_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / spent.FILE).write_text(text)
+    with pytest.raises(BadInput, match="not a list of jobs"):
+        spent.read(tmp_path)

@@ -47,7 +47,7 @@ def test_parts_are_bitwise_the_one_piece_and_made_once(
             assert ours[name].is_virtual
             np.testing.assert_array_equal(ours[name][:], theirs[name][:])
 
-    folder = tmp_path / "template_parts"
+    folder = tmp_path / "template.h5.parts"
     first = times(folder)
     assert sorted(first) == ["0000000000000.h5", "0000000002000.h5", "0000000004000.h5"]
     model.touch()  # what is exported anew is often the same
@@ -65,12 +65,12 @@ def test_parts_are_bitwise_the_one_piece_and_made_once(
 def test_another_model_makes_all_parts_again(smoke: Ran, model: Path, tmp_path: Path, command: Command) -> None:
     given = ["produce", model, "--task", smoke.folder / TASK, "--part-events", PART, "--out", tmp_path / "template.h5"]
     assert command("benchmarks", *given, "--count", COUNT).status == 0
-    first = times(tmp_path / "template_parts")
+    first = times(tmp_path / "template.h5.parts")
     for name in ("template.onnx", "export.json"):
         shutil.copy(smoke.folder / TASK.with_name("transit") / name, tmp_path / name)
     shutil.copy(smoke.folder / TASK.with_name("transit") / "template.onnx", model)
     assert command("benchmarks", *given, "--count", COUNT).status == 0
-    again = times(tmp_path / "template_parts")
+    again = times(tmp_path / "template.h5.parts")
     assert not [name for name in first if again[name] == first[name]]
 
 
@@ -100,7 +100,7 @@ def test_mistakes_are_told_before_any_part_is_made(
     }
     words = [given.pop("model"), *(word for pair in given.items() for word in pair)]
     assert line in command("benchmarks", "produce", *words).refused()
-    assert not model.with_name("out_parts").exists()
+    assert not model.with_name("out.h5.parts").exists()
 
 
 def test_parts_that_fail_are_told_on_one_line(
