@@ -98,13 +98,13 @@ def _export(
     flop = part.flop_per_event(feeds)
     metadata = describe(fit, task, part, part.outputs(feeds), flop)
     model = part.graph(feeds, cache, provenance.code())
-    exact = part.exact(feeds)
+    exact, single = part.exact(feeds), part.predict(feeds)
     if not np.isfinite(exact).all():
         raise GateFailed(f"{path}: the fitted module itself gives values that are not finite; fit it again")
     gates.check_graph(model, path)
-    atol = gates.tolerances(exact, part.resolution(feeds))
+    atol = gates.tolerances(exact, single, part.resolution(feeds))
     _write(model, {**metadata, "parity": {}}, temporary)
-    parity = gates.check_parity(Model(temporary), feeds, part.predict, exact, atol, path, part.jumps)
+    parity = gates.check_parity(Model(temporary), feeds, single, exact, atol, path, part.jumps)
     _write(model, {**metadata, "parity": parity}, temporary)
 
     final = Model(temporary)
