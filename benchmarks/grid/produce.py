@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sideband.benchmarks.grid.owner import sole_owner
-from sideband.benchmarks.grid.processes import nothing_left, parent_of_steps
 from sideband.benchmarks.grid.workflow import Workflow, call
 from sideband.infer import events
 from sideband.infer.called import CALLED, program
@@ -68,7 +67,7 @@ def produce(
         "part_events": part_events,
         "options": list(options),
     }
-    with sole_owner(folder) as owner, parent_of_steps(folder), nothing_left(folder):
+    with sole_owner(folder) as owner:
         events.write_json(folder / "order.json", order)
         title = f"{out.name} in {len(firsts):,} part{'s' * (len(firsts) > 1)}"
         cuda = "cuda" in options

@@ -10,7 +10,7 @@ from typing import IO
 
 from sideband.benchmarks.grid import spent
 from sideband.benchmarks.grid.owner import sign
-from sideband.benchmarks.grid.processes import cancelled, nothing_left
+from sideband.benchmarks.grid.processes import cancelled, nothing_left, parent_of_steps
 from sideband.benchmarks.grid.profile import environment
 from sideband.benchmarks.grid.progress import BY_SIGNAL, Watch
 from sideband.benchmarks.grid.warm import kept_warm
@@ -48,7 +48,7 @@ class Workflow:
     warm: bool = True
 
     def run(self, owner: IO[str]) -> bool:
-        """Bring every target up to date, and say on one line each what has failed.
+        """Bring every target up to date, and say on one line each what has failed. A signal ends every process of it.
 
         Args:
             owner: the lock of the folder, which the caller owns.
@@ -63,6 +63,7 @@ class Workflow:
         number = (self.number or cores()) if self.profile is None else None
         watch = Watch(self.budget, number, lambda rule, seconds: spent.note(self.folder, rule, seconds))
         with (
+            parent_of_steps(self.folder),
             kept_warm() if self.warm and self.profile is None else nullcontext() as warm,
             open(self.folder / "snakemake.log", "a") as log,
             subprocess.Popen(

@@ -11,7 +11,6 @@ import yaml
 
 from sideband.benchmarks.grid import suite as suites
 from sideband.benchmarks.grid.owner import sole_owner
-from sideband.benchmarks.grid.processes import nothing_left, parent_of_steps
 from sideband.benchmarks.grid.run import SNAKEFILE
 from sideband.benchmarks.grid.workflow import Workflow, call
 from sideband.benchmarks.growth import Point
@@ -40,7 +39,7 @@ def run(points: Sequence[Point], folder: Path, number: int | None = None) -> pd.
         BadInput: another command is at work in the folder, or it cannot be written.
     """
     found: dict[Point, pd.DataFrame] = {}
-    with sole_owner(folder) as owner, parent_of_steps(folder), nothing_left(folder):
+    with sole_owner(folder) as owner:
         call("benchmarks", "migrate", "--runs", str(folder))
         for place, point in enumerate(points):
             kept, suite = folder / f"{point.name}.json", point.suite()
