@@ -70,8 +70,10 @@ def produce(
     with sole_owner(folder) as owner:
         events.write_json(folder / "order.json", order)
         title = f"{out.name} in {len(firsts):,} part{'s' * (len(firsts) > 1)}"
-        cuda = "cuda" in options
-        if not Workflow(SNAKEFILE, folder, title, number=number, profile=profile, cuda=cuda, warm=False).run(owner):
+        gpus = {"gpu": 1} if "cuda" in options else {}
+        if not Workflow(SNAKEFILE, folder, title, number=number, profile=profile, resources=gpus, warm=False).run(
+            owner
+        ):
             return None
         gather([folder / f"{first:013d}.h5" for first in firsts], out, count)
     return len(firsts)

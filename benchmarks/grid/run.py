@@ -98,6 +98,6 @@ def _workflow(
         () if stage is None else ("--allowed-rules", *steps.rules(the_suite, stage), "--", stage),
         number,
         profile,
-        the_suite["device"] == "cuda",
+        {**({"gpu": 1} if the_suite["device"] == "cuda" else {}), **steps.traces(the_suite)},
         the_suite["budget"],
     )

@@ -75,6 +75,16 @@ def is_alone(rule: str) -> bool:
     return rule.startswith(tuple(name for name, step in STEPS.items() if step.alone))
 
 
+def traces(suite: "Suite") -> dict[str, int]:
+    """A resource for each method's exports: one at a time, so that the later ones find the graph that it has traced."""
+    return {trace(suite, method): 1 for method in suite["methods"]}
+
+
+def trace(suite: "Suite", method: str) -> str:
+    """The resource of a method's exports; Snakemake takes names of letters and numbers alone."""
+    return f"trace{list(suite['methods']).index(method)}"
+
+
 def seconds_to_come(suite: "Suite", method: str) -> float:
     """Expected seconds from the start of a fit to the end of all fits that stand on it, were there cores enough."""
     everything = [*suite.shared(), *suite["methods"]]

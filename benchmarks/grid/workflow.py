@@ -31,7 +31,7 @@ class Workflow:
         options: of Snakemake, and the targets; all of the file's where there are none.
         number: CPU cores to use; all where None, or as many as the profile says.
         profile: the folder of a Snakemake profile, which hands the steps to a cluster.
-        cuda: whether steps share one GPU of this machine.
+        resources: of this machine that steps share, with how many there are of each.
         budget: expected seconds of a step on one core, by the start of its rule's name.
         warm: whether steps fork from processes that have imported the libraries; a cluster's never do.
     """
@@ -43,7 +43,7 @@ class Workflow:
     options: tuple[str, ...] = ()
     number: int | None = None
     profile: Path | None = None
-    cuda: bool = False
+    resources: Mapping[str, int] = field(default_factory=dict)
     budget: dict[str, float] = field(default_factory=dict)
     warm: bool = True
 
@@ -107,8 +107,8 @@ class Workflow:
         words += ["--rerun-triggers", "mtime", "params", "input"]
         if self.profile is not None:
             words += ["--profile", str(self.profile)]
-        elif self.cuda:
-            words += ["--resources", "gpu=1"]
+        elif self.resources:
+            words += ["--resources", *(f"{name}={number}" for name, number in self.resources.items())]
         if self.number is not None or self.profile is None:
             words += ["--cores", str(self.number or cores())]
         config = {**({"warm": str(warm)} if warm else {}), **self.config}

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from sideband.benchmarks.grid import owner, steps
 from sideband.benchmarks.grid import run as grid
 from sideband.benchmarks.grid import suite as suites
+from sideband.benchmarks.grid.piece import Piece
 from sideband.benchmarks.grid.warm import PACKAGES
 from sideband.benchmarks.grid.workflow import Workflow, call
 from sideband.infer import process
@@ -187,3 +189,15 @@ def test_what_much_stands_on_begins_early() -> None:
     assert spent["sigma"] == fits["sigma"] + max(fits["mixed"], fits["combined"])
     assert spent["matching"] == fits["matching"] + spent["sigma"]
     assert spent["sideband"] == fits["sideband"] + spent["curtainsf4f"]
+
+
+def test_of_one_method_one_export_is_made_at_a_time(tmp_path: Path) -> None:
+    """The later one finds the graph that the earlier one has traced; two at a time would trace it twice."""
+    suite = suites.load(written(tmp_path / "mine.yaml", methods={"cathode": {}, "cwola": {}}, seeds=[1, 2]))
+    suite.save(tmp_path / "suite.json")
+    command = grid._workflow(suite, tmp_path, None, 8, Piece(), None).command()
+    assert {"trace0=1", "trace1=1"} <= set(command)
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
+    jobs = (done.stdout + done.stderr).split("rule export_")[1:]
+    asked = {job.split(":")[0]: set(re.findall(r"trace\d=1", job.split("\n\n")[0])) for job in jobs}
+    assert asked == {"cathode": {"trace0=1"}, "cwola": {"trace1=1"}}
