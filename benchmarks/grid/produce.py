@@ -67,13 +67,12 @@ def produce(
         "part_events": part_events,
         "options": list(options),
     }
+    title = f"{out.name} in {len(firsts):,} part{'s' * (len(firsts) > 1)}"
+    gpus = {"gpu": 1} if "cuda" in options else {}
+    jobs = Workflow(SNAKEFILE, folder, title, number=number, profile=profile, resources=gpus, warm=False)
     with sole_owner(folder) as owner:
         events.write_json(folder / "order.json", order)
-        title = f"{out.name} in {len(firsts):,} part{'s' * (len(firsts) > 1)}"
-        gpus = {"gpu": 1} if "cuda" in options else {}
-        if not Workflow(SNAKEFILE, folder, title, number=number, profile=profile, resources=gpus, warm=False).run(
-            owner
-        ):
+        if not jobs.run(owner):
             return None
         gather([folder / f"{first:013d}.h5" for first in firsts], out, count)
     return len(firsts)

@@ -6,6 +6,7 @@ No driver is needed: a script at the page's end plays the reader, and Chromium p
 import html
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Play:
 
 
 @pytest.fixture
-def own(labelled_run: tuple[Suite, Path], monkeypatch: pytest.MonkeyPatch) -> str:
+def own(labelled_run: tuple[Suite, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A page with a figure of points, a heat map, a wide figure, and a table."""
     points, cells, wide = Figure(figsize=(5, 3)), Figure(figsize=(5, 3)), Figure(figsize=(14, 2))
     axes = points.subplots()
@@ -98,7 +99,8 @@ def own(labelled_run: tuple[Suite, Path], monkeypatch: pytest.MonkeyPatch) -> st
     table = Table("Numbers.", ["method", "SIC"], [["b", "1,200"], ["a", "n/a"], ["d", "30.0 (2 of 3)"], ["c", "4.5"]])
     pictures = [Picture(name, "", each) for name, each in (("points", points), ("cells", cells), ("wide", wide))]
     monkeypatch.setattr(page, "_sections", lambda *_: [("Own", "", [*pictures, table])])
-    return page.write(*labelled_run).read_text()
+    suite, folder = labelled_run
+    return page.write(suite, shutil.copytree(folder, tmp_path / "run")).read_text()
 
 
 def place(text: str, name: str, number: int) -> tuple[float, float]:
