@@ -16,6 +16,7 @@ from sideband.train.fit import fit as run_fit
 from sideband.train.methods import Fitted, Needed
 from sideband.train.nets.marginals import Marginals
 from sideband.train.nets.preprocessing import MassScale
+from sideband.train.parts import in_parts
 from sideband.train.run import Run
 from sideband.train.settings import Range
 
@@ -53,8 +54,8 @@ def fit(task: Task, settings: Settings, needs: Mapping[str, Needed], run: Run) -
     scale.fit(*task.mass_range)
     features, mass = (torch.from_numpy(values).to(run.device) for values in (data.features, data.mass[:, None]))
     marginals.quantiles.fit(features)
-    with torch.no_grad():
-        x, mass = marginals.quantiles(features.T)[0].T.contiguous(), scale.to(run.device)(mass)
+    x = in_parts(lambda part: marginals.quantiles(part.T)[0].T, [features])
+    mass = scale.to(run.device)(mass)
 
     def loss(marginals: Marginals, batch: Batch) -> Tensor:
         events, mass = (rows[0] for rows in batch.rows)
