@@ -17,6 +17,9 @@ from sideband.train.run import Progress, Run, derived_seed
 from sideband.train.state import FitState
 from sideband.train.training import Batch, Loss, Player, Prepare, Training, spread_out
 
+# At a look; of more events, looks take longer than the steps between them, and tell nothing new.
+MOST_HELD_OUT = 100_000
+
 __all__ = ["Batch", "Loss", "Player", "Prepare", "Training", "fit", "spread_out"]
 
 
@@ -87,7 +90,7 @@ def _random(run: Run, name: str, *purpose: object) -> torch.Generator:
 
 
 def _split(name: str, total: int, training: Training, run: Run, members: int) -> tuple[Tensor, Tensor]:
-    """Row numbers of the events to train on and of those held out, `[members, …]` each, on the device."""
+    """Row numbers of the events to train on and of those to look at, `[members, …]` each, on the device."""
     held_out = round(total * training.validation)
     if total - held_out < 2 or (training.patience is not None and not held_out):
         raise BadInput(
@@ -96,4 +99,4 @@ def _split(name: str, total: int, training: Training, run: Run, members: int) ->
         )
     seeds = [derived_seed(run.seed, name, "split", member) for member in range(members)]
     order = torch.stack([torch.randperm(total, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-    return order[:, held_out:].to(run.device), order[:, :held_out].to(run.device)
+    return order[:, held_out:].to(run.device), order[:, : min(held_out, MOST_HELD_OUT)].to(run.device)

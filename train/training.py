@@ -24,7 +24,7 @@ class Training:
     learning_rate: Rate = 1e-3
     schedule: Literal["plateau", "constant", "cosine", "halving"] = "plateau"
     interval: Count = 200  # steps from one look at the held-out events to the next
-    validation: Share = 0.1  # share of the events held out
+    validation: Share = 0.1  # share of the events held out; a look takes 100,000 of them at most
     patience: Count | None = 5  # looks without a gain; None runs all steps and keeps the last weights
     drops: Annotated[int, Range(0, 20)] = 2  # of the learning rate on the schedule "plateau"
     ema: Share = 0.999  # decay of the averaged weights, which are the ones kept

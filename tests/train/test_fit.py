@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sideband.infer.errors import BadInput, GateFailed
+from sideband.train import fit as fitting
 from sideband.train.cell import fit_cell
 from sideband.train.fit import Batch, Player, Training, fit, spread_out
 from sideband.train.nets.flow import Flow, FlowSettings
@@ -262,6 +263,22 @@ def test_every_permutation_is_another_and_spares_the_held_out_events(new_run: Ne
         for permutation in permutations:
             assert sorted(permutation + held_out) == list(range(40))
     assert sorted(seen[False][0]) != sorted(seen[False][1])
+
+
+def test_a_look_takes_some_of_many_held_out_events_and_training_none(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+
+    def loss(model: Climber, batch: Batch) -> Tensor:
+        seen[model.training].update(batch.rows[0].flatten().int().tolist())
+        return model.loss(batch)
+
+    monkeypatch.setattr(fitting, "MOST_HELD_OUT", 6)
+    model, training = Climber([9.0]), Training(steps=8, batch=5, interval=4, validation=0.5)
+    fit("few", model, [Player([model.height], loss)], [torch.arange(40.0)[:, None]], training, new_run())
+    assert (len(seen[True]), len(seen[False])) == (20, 6)
+    assert not seen[True] & seen[False]
 
 
 class Interrupted(Exception):
