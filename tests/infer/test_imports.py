@@ -14,7 +14,7 @@ ORDER = ("infer", "benchmarks", "train", "export", "api")
 
 # The line inside `benchmarks`: `train` and `export` may import what stands below it, and nothing below knows the rest.
 BELOW = {"catalogue", "documents", "entries", "events", "metrics", "presets", "simulate", "tracking"}
-ABOVE = {"problems", "grid", "peers", "profiles", "report", "commands", "__main__"}
+ABOVE = {"problems", "grid", "growth", "peers", "profiles", "report", "commands", "__main__"}
 
 # The only places, by the start of their dotted names, that may import a library.
 BELONGS = {
