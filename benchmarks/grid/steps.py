@@ -1,5 +1,6 @@
 """The steps of the grid: the rules of the Snakefile, the stage that each belongs to, and how long it takes."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,12 +86,16 @@ def trace(suite: "Suite", method: str) -> str:
     return f"trace{list(suite['methods']).index(method)}"
 
 
-def seconds_to_come(suite: "Suite", method: str) -> float:
-    """Expected seconds from the start of a fit to the end of all fits that stand on it, were there cores enough."""
-    everything = [*suite.shared(), *suite["methods"]]
-    after = [each for each in everything if method in (suite.base(each), *suite.needs(each))]
-    own = seconds(rule("fit", method), suite["budget"])
-    return own + max((seconds_to_come(suite, each) for each in after), default=0.0)
+def seconds_to_come(suite: "Suite") -> dict[str, float]:
+    """Expected seconds from the start of each fit to the end of all that stand on it, were there cores enough."""
+    under = {name: (suite.base(name), *suite.needs(name)) for name in (*suite.shared(), *suite["methods"])}
+
+    @functools.cache
+    def of(fit: str) -> float:
+        after = (of(name) for name, needs in under.items() if fit in needs)
+        return seconds(rule("fit", fit), suite["budget"]) + max(after, default=0.0)
+
+    return {name: of(name) for name in under}
 
 
 def seconds(rule: str, budget: dict[str, float]) -> float:

@@ -47,7 +47,7 @@ def table(rows: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 
 
 def _power(found: pd.DataFrame, measure: str) -> str:
-    """P of value ~ size^p, between the two largest sizes."""
+    """The power of the size that a value grows with, between the two largest sizes."""
     if len(found) < 2:
         return ""
     (small, low), (large, high) = found[["value", measure]].to_numpy()[-2:]

@@ -39,18 +39,19 @@ def run(points: Sequence[Point], folder: Path, number: int | None = None) -> pd.
         BadInput: another command is at work in the folder, or it cannot be written.
     """
     found: dict[Point, pd.DataFrame] = {}
+    origin = provenance.record()
     with sole_owner(folder) as owner:
         call("benchmarks", "migrate", "--runs", str(folder))
         for place, point in enumerate(points):
             kept, suite = folder / f"{point.name}.json", point.suite()
-            identity = {"suite": suite, "number": number, **provenance.record()}
+            identity = {"suite": suite, "number": number, **origin}
             if not (kept.is_file() and events.read_json(kept)["identity"] == identity):
                 print(f"point {place + 1} of {len(points)}: {point.value:,} {point.axis}", flush=True)
                 rows = _measured(suite, folder / kept.stem, number, owner)
                 if rows is None:
                     return None
                 events.write_json(kept, {"identity": identity, "rows": rows})
-            found[point] = _summed(events.read_json(kept)["rows"]).assign(**provenance.record())
+            found[point] = _summed(events.read_json(kept)["rows"]).assign(**origin)
             table = pd.concat(
                 [frame.assign(axis=point.axis, value=point.value) for point, frame in found.items()], ignore_index=True
             )

@@ -183,7 +183,7 @@ def test_compose_hands_fresh_on_to_every_stage() -> None:
 
 def test_what_much_stands_on_begins_early() -> None:
     suite = suites.load("quick")
-    spent = {name: steps.seconds_to_come(suite, name) for name in [*suite.shared(), *suite["methods"]]}
+    spent = steps.seconds_to_come(suite)
     fits = {name: steps.seconds(steps.rule("fit", name), suite["budget"]) for name in spent}
     assert spent["supervised"] == fits["supervised"]
     assert spent["sigma"] == fits["sigma"] + max(fits["mixed"], fits["combined"])
