@@ -17,10 +17,12 @@ class Study:
     Args:
         vary: "injections", "windows", "tasks", or a setting of methods.
         of: the methods whose setting is varied, each by entries METHOD@LABEL of the suite.
+        beside: entries without this setting that are shown beside, as a student beside its teacher.
     """
 
     vary: str
     of: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def entries(self, methods: Mapping[str, Mapping[str, Any] | None]) -> dict[str, dict[str, float]]:
         """The values of the setting by entry, by method."""
@@ -36,7 +38,9 @@ class Study:
 
 def read(content: Mapping[str, Any]) -> list[Study]:
     """The studies of a suite, in their order."""
-    return [Study(each["vary"], tuple(each.get("of", ()))) for each in content["studies"]]
+    return [
+        Study(each["vary"], tuple(each.get("of", ())), tuple(each.get("beside", ()))) for each in content["studies"]
+    ]
 
 
 def check(content: Mapping[str, Any], path: Path) -> None:
@@ -44,11 +48,15 @@ def check(content: Mapping[str, Any], path: Path) -> None:
     for index, study in enumerate(read(content)):
         place = f"{path}: studies.{index}"
         if study.vary in GRID:
-            if study.of:
-                raise BadInput(f"{place}: {study.vary} are varied for every method; remove 'of'")
+            for key in ("of", "beside"):
+                if getattr(study, key):
+                    raise BadInput(f"{place}: {study.vary} are varied for every method; remove '{key}'")
             continue
         if not study.of:
             raise BadInput(f"{place}: '{study.vary}' is a setting; 'of' must list the methods whose setting it is")
+        for name in study.beside:
+            if name not in content["methods"]:
+                raise BadInput(f"{place}: beside: {name} is no entry of the suite's methods; add it, or remove it here")
         for name, given in content["methods"].items():
             base, _, label = name.partition("@")
             value = (given or {}).get(study.vary)

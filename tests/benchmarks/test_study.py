@@ -27,6 +27,8 @@ def test_studies_are_said_by_the_suite(tmp_path: Path) -> None:
         ({}, r"studies\.0: 'vary' is a required property"),
         ({"vary": "steps"}, r"studies\.0: 'steps' is a setting; 'of' must list the methods"),
         ({"vary": "windows", "of": ["sigma"]}, r"studies\.0: windows are varied for every method; remove 'of'"),
+        ({"vary": "windows", "beside": ["sigma@4"]}, r"studies\.0: windows are varied .*; remove 'beside'"),
+        ({"vary": "steps", "of": ["sigma"], "beside": ["iad"]}, r"studies\.0: beside: iad is no entry of the suite's"),
         ({"vary": "injections"}, r"studies\.0: varies injections, and the suite has one"),
         ({"vary": "steps", "of": ["drapes"]}, r"studies\.0: no entry drapes@LABEL of the suite sets 'steps'"),
         ({"vary": "start", "of": ["sigma"]}, r"studies\.0: sigma@x has start 'noise'; only numbers can be varied"),

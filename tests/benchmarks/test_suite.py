@@ -40,7 +40,7 @@ def test_the_paper_s_suite_stops_without_its_files(tmp_path: Path, monkeypatch: 
 
 def test_shipped_suites_are_these() -> None:
     dijets = {"smoke", "quick", "continuous", "solver", "scan", "fullscan", "accept", "paper", "field", "foreign"}
-    dijets |= {f"stress_{what}" for what in ("shifted", "noise", "signal", "simulation")}
+    dijets |= {"distilled"} | {f"stress_{what}" for what in ("shifted", "noise", "signal", "simulation")}
     showers = {"smoke_showers", "calorimeter", "fullcalorimeter"}
     assert dijets | showers == set(suites.names())
     found = {name: problems.of(yaml.safe_load((SHIPPED / f"{name}.yaml").read_text())) for name in suites.names()}

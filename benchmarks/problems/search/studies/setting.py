@@ -43,8 +43,8 @@ def section(results: Results, study: Study) -> Section | None:
     title = catalogue.get(file).title
     text = (
         f"One setting of {title} is varied, all else is the same; the graphs share one fit. Seconds are those of a "
-        "million template events, numpy to numpy, at the best batch and threads. Dashed: the same fit's other "
-        "ways to make a template, with their usual settings."
+        "million template events, numpy to numpy, at the best batch and threads. Dashed: methods that do not vary, "
+        "with their usual settings."
     )
     caption = f"Closure, sensitivity and time against {study.vary}."
     drawn = Picture(f"varied_{file}_{study.vary}", caption, _figure(results, study, found))
@@ -57,7 +57,7 @@ def _file(method: str) -> str:
 
 
 def _points(results: Results, study: Study) -> dict[str, list[Point]]:
-    """What was measured at each value of the setting, by method; methods of the same file with usual settings too."""
+    """What was measured at each value of the setting, by method; methods of the same file, and those beside, too."""
     window, injection = next(iter(results.suite.windows())), results.suite.timed()[0].injection
     rates, lines = speed.template_rates(results), study.entries(results.suite["methods"])
 
@@ -73,7 +73,7 @@ def _points(results: Results, study: Study) -> dict[str, list[Point]]:
     }
     files = {_file(base) for base in lines}
     for name in results.suite["methods"]:
-        if "@" not in name and _file(name) in files:
+        if ("@" not in name and _file(name) in files) or name in study.beside:
             found.setdefault(name, []).append(point(name, float("nan")))
     return found
 
