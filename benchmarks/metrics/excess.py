@@ -57,23 +57,29 @@ def systematic(counts: Iterable[tuple[float, float, float]]) -> tuple[float, flo
     """δ_sys, the relative systematic error of a template, from windows without signal; NaN if there is none.
 
     The code of arXiv:2411.00085 takes the mean relative excess, in which a window with too many events and one with too
-    few cancel. A root mean square counts both, and is never less.
+    few cancel. A root mean square counts both, and is never less. A few windows with few events can agree with their
+    template by luck, so what they cannot resolve counts as error too.
 
     Args:
         counts: observed, expected and its statistical error above one cut, of each window and draw.
 
     Returns:
-        The root mean square relative excess, and its statistical error if no two of them share events.
+        The root mean square relative excess, or its statistical error if that is larger; and that statistical error,
+        as if no two of them share events.
 
     >>> delta, error = systematic([(120, 100, 0), (80, 100, 0)])
     >>> round(delta, 3), round(error, 3)
     (0.2, 0.071)
+    >>> delta, error = systematic([(101, 100, 0)])
+    >>> round(delta, 3), round(error, 3)
+    (0.1, 0.1)
     """
     found = np.array([relative(*each) for each in counts if each[1] > 0])
     if not len(found):
         return float("nan"), float("nan")
     delta, error = np.sqrt((found**2).mean(axis=0))
-    return float(delta), float(error / np.sqrt(len(found)))
+    error /= np.sqrt(len(found))
+    return float(max(delta, error)), float(error)
 
 
 def significance(observed: float, expected: float, error: float, delta: float = 0.0) -> float:

@@ -130,6 +130,9 @@ def test_the_systematic_error_counts_too_much_and_too_little(signs: tuple[int, i
 def test_the_systematic_error_of_one_window_and_of_none() -> None:
     assert systematic([(130, 100, 5)]) == pytest.approx(relative(130, 100, 5))
     assert systematic([(70, 100, 5)]) == pytest.approx((0.3, relative(70, 100, 5)[1]))
+    # No window shows an error smaller than what it can resolve.
+    assert systematic([(100, 100, 5)]) == pytest.approx((relative(100, 100, 5)[1],) * 2)
+    assert systematic([(100, 100, 5)] * 4) == pytest.approx((relative(100, 100, 5)[1] / 2,) * 2)
     assert all(map(math.isnan, systematic([])))
     assert all(map(math.isnan, systematic([(3, 0, 0)])))
 
@@ -149,6 +152,24 @@ def test_templates_that_err_in_either_direction_raise_few_alarms() -> None:
             alarms[name].append(significance(*region, delta) > 2)
     assert np.mean(alarms["alone"]) > np.mean(alarms["mean"]) > 0.1
     assert np.mean(alarms["whole"]) < 0.0228 + 5 * math.sqrt(0.0228 / trials)
+
+
+def test_a_window_that_agrees_by_luck_raises_no_alarm() -> None:
+    """Eight events expected, one validation window, templates wrong by half: δ_sys is often nil by chance."""
+    random, trials, expected = np.random.default_rng(9), 4000, 8.0
+    mean = np.maximum(expected * (1 + random.normal(0, 0.5, (trials, 2))), 0.1 * expected)
+    observed, template = random.poisson(mean), np.maximum(random.poisson(4 * expected, (trials, 2)), 1) / 4
+    alarms: dict[str, list[bool]] = {"root mean square alone": [], "whole": []}
+    for region, validated in zip(*np.stack([observed, template, np.sqrt(template) / 2], 2).swapaxes(0, 1), strict=True):
+        for name, delta in (
+            ("root mean square alone", abs(relative(*validated)[0])),
+            ("whole", systematic([tuple(validated)])[0]),
+        ):
+            alarms[name].append(significance(*region, delta) > 3)
+    nominal = probability(3)
+    error = math.sqrt(nominal / trials)
+    assert np.mean(alarms["root mean square alone"]) > nominal + 5 * error
+    assert np.mean(alarms["whole"]) < nominal + 3 * error
 
 
 def test_probabilities_are_one_sided() -> None:

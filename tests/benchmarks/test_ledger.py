@@ -14,7 +14,7 @@ import yaml
 
 from sideband.benchmarks import catalogue
 from sideband.benchmarks.grid.suite import Cell, Suite
-from sideband.benchmarks.metrics.excess import significance
+from sideband.benchmarks.metrics.excess import relative, significance
 from sideband.benchmarks.report import ledger, results
 from sideband.benchmarks.tracking import store as tracking
 from sideband.benchmarks.tracking.journal import JOURNAL, Record, read_journal
@@ -105,9 +105,10 @@ def test_numbers_of_several_cells_are_recorded_with_the_cell_that_they_are_of(
     suite, folder = unlabelled
     command("benchmarks", "record", folder, "--runs", folder.parent)
     region = values(folder / "3300-3700/observed/s1/cathode")
-    assert region["systematic_1e-2"] == pytest.approx(0.2)  # 12 for 10 there
-    assert region["systematic_1e-3"] == pytest.approx(1.0)
-    assert region["z_with_systematic_1e-2"] == pytest.approx(significance(12, 10, 2, 0.2))
+    delta = region["systematic_1e-2"]
+    assert delta == pytest.approx(relative(12, 10, 2)[1])  # 12 for 10 there: too few to resolve a fifth
+    assert region["systematic_1e-3"] == pytest.approx(relative(2, 1, 0.5)[1])
+    assert region["z_with_systematic_1e-2"] == pytest.approx(significance(12, 10, 2, delta))
     assert region["z_direct_1e-2"] == 1.5
     assert not any(name.startswith("systematic") for name in values(folder / "2700-3100/observed/s1/cathode"))
     for cell in suite.cells(shared=True):  # every number of results.csv is there

@@ -33,8 +33,8 @@ def section(results: Results) -> Section | None:
         text += (
             "Validation windows lie beside the signal region in the same data and hold hardly any signal, so what a "
             "template misses there is its own fault. The root mean square of its relative excess there, too many or "
-            "too few, is δ_sys, by method, cut and injection. The error of an expectation b from a template with n "
-            "events above the cut is b √(1/n + δ_sys²)."
+            "too few, is δ_sys, by method, cut and injection; where its statistical error is larger, that is. The "
+            "error of an expectation b from a template with n events above the cut is b √(1/n + δ_sys²)."
         )
     else:
         text += (
