@@ -21,6 +21,7 @@ class Excess:
         observed, expected: events in the window above the cut.
         error: statistical error of the expectation.
         systematic: δ_sys, its relative error from validation windows; None without these.
+        windows: how many these are.
         significance: Z, with all errors that there are.
     """
 
@@ -29,6 +30,7 @@ class Excess:
     expected: float
     error: float
     systematic: float | None
+    windows: int
     significance: float
 
     @property
@@ -41,7 +43,9 @@ class Excess:
         """Which errors Z contains."""
         if self.systematic is None:
             return "statistical errors only"
-        return f"statistical errors and δ_sys = {self.systematic:.3g}"
+        return (
+            f"statistical errors and δ_sys = {self.systematic:.3g} from {self.windows} window{'s' * (self.windows > 1)}"
+        )
 
     def __str__(self) -> str:
         return (
@@ -67,9 +71,9 @@ def with_systematic(region: dict[str, Any], validated: Iterable[dict[str, Any]])
     counts = [(each["observed"], each["expected"], each["error"]) for each in validated]
     delta, _ = excess.systematic(counts)
     if delta != delta:  # nothing was validated
-        return Excess(**region, systematic=None)
-    z = excess.significance(region["observed"], region["expected"], region["error"], delta)
-    return Excess(**{**region, "significance": z}, systematic=delta)
+        return Excess(**region, systematic=None, windows=0)
+    z = excess.significance(region["observed"], region["expected"], region["error"], delta, len(counts))
+    return Excess(**{**region, "significance": z}, systematic=delta, windows=len(counts))
 
 
 def check_efficiencies(given: Any) -> list[float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr
 
 from sideband.benchmarks.metrics import weighted
 
@@ -82,17 +83,33 @@ def systematic(counts: Iterable[tuple[float, float, float]]) -> tuple[float, flo
     return float(max(delta, error)), float(error)
 
 
-def significance(observed: float, expected: float, error: float, delta: float = 0.0) -> float:
+def significance(
+    observed: float, expected: float, error: float, delta: float = 0.0, windows: float = math.inf
+) -> float:
     """Z of `observed` over `expected` ± `error`, negative for a deficit.
 
     The asymptotic profile-likelihood formula for a counting experiment whose background is known to a Gaussian error
     (G. Cowan, K. Cranmer, E. Gross, O. Vitells, arXiv:1007.1727). A relative systematic error `delta` of the
     expectation is added in quadrature, as in arXiv:2411.00085; the expectation itself stays where the template has it.
 
+    A `delta` from a few windows is itself uncertain, and then large deviations are likelier than a Gaussian has them
+    (G. Cowan, arXiv:1809.05778). Their probability is that of Student's t, whose degrees of freedom follow from the
+    share of `delta` in the variance (F. Satterthwaite, Biometrics Bulletin 2 (1946) 110); Z is what a Gaussian would
+    have at that probability.
+
+    Args:
+        observed: events above the cut.
+        expected: those that the template expects.
+        error: their statistical error.
+        delta: the relative systematic error.
+        windows: the number of windows it was measured in; infinitely many where it is known.
+
     >>> round(significance(120, 100, 5), 3)
     1.723
     >>> round(significance(120, 100, 5, delta=0.1), 3)
     1.27
+    >>> round(significance(120, 100, 5, delta=0.1, windows=2), 3)
+    1.194
     """
     n, b, v = observed, expected, error**2 + (expected * delta) ** 2
     if b <= 0:
@@ -102,7 +119,12 @@ def significance(observed: float, expected: float, error: float, delta: float = 
     else:
         first = n * np.log(n * (b + v) / (b**2 + n * v)) if n else 0.0
         inside = first - b**2 / v * np.log1p(v * (n - b) / (b * (b + v)))
-    return float(np.sign(n - b) * np.sqrt(max(2 * inside, 0.0)))
+    z = float(np.sqrt(max(2 * inside, 0.0)))
+    share = (expected * delta) ** 2 / (b + v)
+    if z and share and math.isfinite(windows):
+        tail = stdtr(windows / share**2, -z)
+        z = float(-ndtri(tail)) if tail > 0 else z  # beyond float64's probabilities, Z is beyond any doubt
+    return math.copysign(z, n - b)
 
 
 def probability(z: float) -> float:

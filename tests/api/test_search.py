@@ -82,8 +82,11 @@ def test_the_numbers_are_those_of_the_commands(
     (found,) = search.excess(cathode, [0.1])
     assert (found.observed, found.expected, found.error) == (expected.observed, expected.expected, expected.error)
     assert found.systematic is not None
-    assert found.significance == metric.significance(found.observed, found.expected, found.error, found.systematic)
-    assert f"statistical errors and δ_sys = {found.systematic:.3g}" in str(found)
+    assert found.significance == metric.significance(
+        found.observed, found.expected, found.error, found.systematic, found.windows
+    )
+    assert found.windows == 1
+    assert f"statistical errors and δ_sys = {found.systematic:.3g} from 1 window" in str(found)
 
 
 def test_a_shared_fit_serves_every_method(search: Search, cathode: Fit) -> None:
@@ -245,7 +248,7 @@ def test_a_temporary_folder_lives_as_long_as_a_fit(own: Table, tmp_path: Path) -
 
 def test_without_validation_an_excess_says_so() -> None:
     found = Excess(
-        **asdict(metric.Excess(0.01, 120, 100.0, 5.0, metric.significance(120, 100.0, 5.0))), systematic=None
+        **asdict(metric.Excess(0.01, 120, 100.0, 5.0, metric.significance(120, 100.0, 5.0))), systematic=None, windows=0
     )
     assert str(found) == (
         "efficiency 0.01: 120 observed, 100.0 ± 5.0 expected, Z = 1.72, p = 0.042; statistical errors only"

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from sideband.benchmarks.metrics.excess import excess, probability, relative, significance, systematic
 
@@ -107,6 +108,36 @@ def test_without_a_systematic_error_nothing_changes_and_with_one_z_falls() -> No
     n, delta = 400, 0.1
     whole = 100 * math.sqrt(1 / n + delta**2)
     assert significance(150, 100, 100 / math.sqrt(n), delta) == pytest.approx(significance(150, 100, whole), rel=1e-12)
+
+
+def test_a_systematic_error_from_few_windows_has_tails() -> None:
+    """Z follows Student's t where δ_sys is all the error, and is what it was where δ_sys hardly counts."""
+    known = significance(1.5e6, 1e6, 0.0, 0.2)
+    for windows in (1, 2, 10):
+        assert probability(significance(1.5e6, 1e6, 0.0, 0.2, windows)) == pytest.approx(t.sf(known, windows), rel=1e-4)
+    found = [significance(150, 100, 5, 0.1, windows) for windows in (1, 2, 4, 100, math.inf)]
+    assert found == sorted(found)
+    assert significance(50, 100, 5, 0.1, 2) > significance(50, 100, 5, 0.1)  # a deficit too
+    assert significance(150, 100, 5, 1e-4, 1) == pytest.approx(significance(150, 100, 5), rel=1e-6)
+    assert significance(1e9, 100, 5, 1e-6, 1) == significance(1e9, 100, 5, 1e-6)  # no probability is so small
+    assert significance(100, 100, 5, 0.1, 1) == 0
+
+
+@pytest.mark.parametrize("windows", [1, 2, 4])
+def test_few_validation_windows_raise_few_alarms(windows: int) -> None:
+    """400 events, templates wrong by a fifth: with δ_sys taken for known, there are many times too many alarms."""
+    random, trials = np.random.default_rng(windows), 4000
+    observed = random.poisson(400 * (1 + random.normal(0, 0.2, (trials, windows + 1))))
+    template = random.poisson(1600, (trials, windows + 1)) / 4
+    alarms: dict[str, list[bool]] = {"known": [], "measured": []}
+    for region, *validated in np.stack([observed, template, np.sqrt(template) / 2], 2):
+        delta, _ = systematic(validated)
+        alarms["known"].append(significance(*region, delta) > 3)
+        alarms["measured"].append(significance(*region, delta, windows) > 3)
+    nominal = probability(3)
+    assert np.mean(alarms["known"]) > nominal + 5 * math.sqrt(nominal / trials)
+    assert np.mean(alarms["measured"]) < np.mean(alarms["known"]) / 2
+    assert np.mean(alarms["measured"]) < 0.01
 
 
 def test_a_template_that_is_wrong_everywhere_raises_no_alarm() -> None:

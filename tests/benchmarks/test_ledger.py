@@ -108,7 +108,7 @@ def test_numbers_of_several_cells_are_recorded_with_the_cell_that_they_are_of(
     delta = region["systematic_1e-2"]
     assert delta == pytest.approx(relative(12, 10, 2)[1])  # 12 for 10 there: too few to resolve a fifth
     assert region["systematic_1e-3"] == pytest.approx(relative(2, 1, 0.5)[1])
-    assert region["z_with_systematic_1e-2"] == pytest.approx(significance(12, 10, 2, delta))
+    assert region["z_with_systematic_1e-2"] == pytest.approx(significance(12, 10, 2, delta, 1))
     assert region["z_direct_1e-2"] == 1.5
     assert not any(name.startswith("systematic") for name in values(folder / "2700-3100/observed/s1/cathode"))
     for cell in suite.cells(shared=True):  # every number of results.csv is there
@@ -178,7 +178,7 @@ def test_numbers_of_an_excess_say_what_they_are(
     found = by_name(tracking.client(uri), "own")["cathode 3300-3700 observed s1"].data.metrics
     assert found["z_direct_1e-2"] == 1.5
     assert (found["observed_1e-3"], found["expected_1e-3"]) == (2, 1)
-    assert found["z_with_systematic_1e-2"] == pytest.approx(significance(12, 10, 2, found["systematic_1e-2"]))
+    assert found["z_with_systematic_1e-2"] == pytest.approx(significance(12, 10, 2, found["systematic_1e-2"], 1))
 
 
 def test_each_sample_has_a_number_of_its_own(labelled_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

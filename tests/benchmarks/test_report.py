@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sideband.benchmarks.grid.suite import Suite
-from sideband.benchmarks.metrics.excess import probability, significance
+from sideband.benchmarks.metrics.excess import probability, relative, significance
 from sideband.benchmarks.problems.search import closure, excess, figures, sections, tables
 from sideband.benchmarks.report import content, cost, speed, style
 from sideband.benchmarks.report import page as report
@@ -200,9 +200,10 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
     results = gather(suite, folder)
     (first, second) = excess.regions(results).rows
     assert first[:7] == ["3300–3700 GeV", "as they are", "CATHODE", "0.01", "12", "10.0 ± 2.00", "1.50"]
-    z = significance(12, 10, 2, 0.2)  # in the validation window there are 20 % too many as well
-    assert first[7:] == [f"{z:.3f}", f"{probability(z):.2g}", "statistical, δ_sys = 0.200"]
-    assert second[-1] == "statistical, δ_sys = 1.000"
+    delta = relative(12, 10, 2)[1]  # the one validation window has 20 % too many as well, which are too few to resolve
+    z = significance(12, 10, 2, delta, 1)
+    assert first[7:] == [f"{z:.3f}", f"{probability(z):.2g}", f"statistical, δ_sys = {delta:.3f}"]
+    assert second[-1] == f"statistical, δ_sys = {relative(2, 1, 0.5)[1]:.3f}"
     brief = excess.brief(results).rows
     assert brief[0] == [
         "3300–3700 GeV",
@@ -212,14 +213,14 @@ def test_the_page_of_an_unlabelled_run(unlabelled_run: Run) -> None:
         "10.0 ± 2.00",
         f"{z:.3f}",
         f"{probability(z):.2g}",
-        "0.200",
+        f"{delta:.3f}",
     ]
     error = (1 / 10 + (2 / 10) ** 2) ** 0.5
     assert excess.validation(results).rows[0] == [
         "as they are",
         "CATHODE",
         "0.01",
-        f"0.200 ± {error:.3f}",
+        f"{delta:.3f} ± {error:.3f}",
         "1.50",
         "1.50",
         "1",

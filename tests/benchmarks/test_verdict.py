@@ -160,7 +160,7 @@ def test_validation_windows_give_the_error_of_the_signal_region() -> None:
     found_there = ((0.5**2 + 0.1**2) / 2) ** 0.5  # half too many in one window, a tenth too few in the other
     assert delta["value"] == pytest.approx(found_there)
     (z,) = found.metric("z_with_systematic_1e-2")["value"]
-    assert z == pytest.approx(significance(140, 100, 5, found_there))
+    assert z == pytest.approx(significance(140, 100, 5, found_there, 2))
     assert z < 0.5 * significance(140, 100, 5)
     table = {(row[1], row[2]): row[-1] for row in excess.regions(found).rows}
     assert table == {
@@ -183,7 +183,7 @@ def test_alarms_are_counted_with_the_whole_error_where_there_is_one() -> None:
     rows = [*counted(150, 100, 5, window="2.8-3.2", injection="n0"), *counted(150, 100, 5, injection="n0"), *SENSITIVE]
     _, _, (table, *_) = verdict.section(results(rows, **VALIDATED))
     assert isinstance(table, Table)
-    z = significance(150, 100, 5, 0.5)
+    z = significance(150, 100, 5, 0.5, 1)
     assert column(table, "false alarms")["CATHODE"] == f"0 of 1, largest Z {z:.3f}, errors with δ_sys"
 
 

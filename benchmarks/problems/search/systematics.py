@@ -28,18 +28,20 @@ def across(suite: "Suite", rows: Sequence[Row]) -> Iterator[Row]:
     regions = []
     for cell, cut, counts in _counts(rows):
         if cell["window"] in windows:
-            validated[cell["injection"], cell["method"], cut].append(counts)
+            validated[cell["injection"], cell["method"], cut].append((cell["window"], counts))
         else:
             regions.append((cell, cut, counts))
     for cell, cut, counts in regions:
         found = validated.get((cell["injection"], cell["method"], cut), [])
-        delta, error = excess.systematic(found)
+        seen = len({window for window, _ in found})  # draws of one window err alike
+        delta, error = excess.systematic(counts for _, counts in found)
         if delta == delta:
             note = f"root mean square relative excess of {len(found)} cells in validation windows"
             note += ", too small for its statistical error, which stands for it" if delta == error else ""
             yield cell | row(f"systematic_{cut}", delta, error, note)
-            z = excess.significance(*counts, delta)
-            yield cell | row(f"{excess.COMPLETE}_{cut}", z, note=f"with a systematic error of {delta:.3g}")
+            z = excess.significance(*counts, delta, seen)
+            note = f"with a systematic error of {delta:.3g} from {seen} window{'s' * (seen > 1)}"
+            yield cell | row(f"{excess.COMPLETE}_{cut}", z, note=note)
 
 
 def _counts(rows: Sequence[Row]) -> Iterator[tuple[Row, str, Counts]]:
