@@ -68,7 +68,7 @@ def counted(cell: Path, task: Path, efficiencies: Sequence[float]) -> list[dict[
 
 def with_systematic(region: dict[str, Any], validated: Iterable[dict[str, Any]]) -> Excess:
     """The excess of a signal region with δ_sys from what validation windows have above the same cut."""
-    counts = [(each["observed"], each["expected"], each["error"]) for each in validated]
+    counts = [(each["observed"], each["expected"], each["error"]) for each in validated if each["expected"] > 0]
     delta, _ = excess.systematic(counts)
     if delta != delta:  # nothing was validated
         return Excess(**region, systematic=None, windows=0)

@@ -32,7 +32,7 @@ def across(suite: "Suite", rows: Sequence[Row]) -> Iterator[Row]:
         else:
             regions.append((cell, cut, counts))
     for cell, cut, counts in regions:
-        found = validated.get((cell["injection"], cell["method"], cut), [])
+        found = [each for each in validated.get((cell["injection"], cell["method"], cut), []) if each[1][1] > 0]
         seen = len({window for window, _ in found})  # draws of one window err alike
         delta, error = excess.systematic(counts for _, counts in found)
         if delta == delta:
