@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sideband.benchmarks.report import style
 
-STEPS = ("task", "fit", "export", "template", "score", "evaluate", "report")
+STEPS = ("task", "fit", "export", "template", "score", "control", "evaluate", "report")
 MEASURES = {"cpu_seconds": "CPU seconds, all jobs", "peak_mib": "highest memory of a job [MiB]"}
 
 
@@ -27,6 +27,8 @@ def draw(rows: pd.DataFrame) -> Figure:
             whole = here.groupby("value")[measure].agg("sum" if measure == "cpu_seconds" else "max")
             panel.plot(whole.index, whole.iloc[0] * whole.index / whole.index[0], ":", color="0.4", label="linear")
             panel.set(xscale="log", yscale="log")
+            panel.set_xticks(whole.index, [f"{value:,}" for value in whole.index])
+            panel.minorticks_off()
     for panel, axis in zip(panels[-1], axes_names, strict=True):
         panel.set_xlabel(axis)
     panels[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
