@@ -59,7 +59,8 @@ def from_module(
     """Trace a module with torch's exporter, or put its weights into the graph of an earlier one of the same shape.
 
     Tracing takes about ten seconds. The result depends on the shape alone, and a grid exports many modules of one
-    shape. Modules whose attributes differ are of two shapes, so a weight that stands in the graph can be replaced. A
+    shape. Modules whose attributes differ, or buffers that no fit keeps, as a sampler's levels, are of two shapes, so a
+    weight that stands in the graph can be replaced. A
     weight that does not stand there has no effect, or tracing has turned it into a constant. Where such a weight
     differs, the module is traced too, and must equal the earlier graph with its weights replaced; where it does not,
     every module is traced. Whatever comes out is held against the module, as every file is.
@@ -73,9 +74,11 @@ def from_module(
     """
     if cache is None:
         return _optimised(_traced(module, example, outputs))
-    shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    state = module.state_dict()
+    shapes = {name: list(tensor.shape) for name, tensor in state.items()}
+    settled = {name: _sha(tensor) for name, tensor in module.named_buffers() if name not in state}
     versions = torch.__version__, onnx.__version__
-    key = repr((code, list(outputs), list(example), shapes, list(_attributes(module)), versions))
+    key = repr((code, list(outputs), list(example), shapes, settled, list(_attributes(module)), versions))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
     digests = _digests(module)
     known = _kept(path)
@@ -136,8 +139,11 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def _digests(module: nn.Module) -> dict[str, str]:
     """A digest of each weight."""
-    state = module.state_dict()
-    return {name: hashlib.sha256(tensor.cpu().numpy().tobytes()).hexdigest()[:16] for name, tensor in state.items()}
+    return {name: _sha(tensor) for name, tensor in module.state_dict().items()}
+
+
+def _sha(tensor: torch.Tensor) -> str:
+    return hashlib.sha256(tensor.cpu().numpy().tobytes()).hexdigest()[:16]
 
 
 def _places(model: onnx.ModelProto, module: nn.Module) -> dict[str, str]:

@@ -188,6 +188,28 @@ class BakedScale(Baked):
         return self.scale.sum().item()
 
 
+class Settled(Small):
+    """Has a buffer that its fit does not keep, because the settings say what is in it."""
+
+    def __init__(self, seed: int, levels: list[float]) -> None:
+        super().__init__(seed)
+        self.levels: torch.Tensor
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return super().forward(features) + self.levels.sum()
+
+
+def test_buffers_that_no_fit_keeps_are_those_of_each_module(tmp_path: Path) -> None:
+    for levels in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0, 7.0]):
+        for seed in (1, 2):
+            module = Settled(seed, levels)
+            found = graph.from_module(module, EXAMPLE, ["score"], tmp_path, "toy")
+            expected = module(torch.from_numpy(EXAMPLE["features"]))[:, 0]
+            np.testing.assert_allclose(run(found, EXAMPLE["features"]), expected, rtol=1e-5)
+    assert len(list(tmp_path.glob("*.onnx"))) == 3
+
+
 def test_what_is_worked_out_from_weights_is_that_of_each_module(tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         module = Baked(seed)
