@@ -75,11 +75,12 @@ def test_the_table_of_a_varied_setting_holds_its_numbers() -> None:
         ["DRAPES SR", "5", "0.5400", "n/a", "n/a", "0.540"],
         ["DRAPES Φ", "usual", "0.5200", "n/a", "n/a", "n/a"],
     ]
-    # What is named beside is shown beside, whatever its file.
+    # What is named beside is shown beside, whatever its file, in the draws of what varies.
     beside = {**methods, "iad": {}, "drapes_one": {}}
     named = {"vary": "noise", "of": ["drapes_sr"], "beside": ["drapes_one"]}
-    rows.append({"method": "drapes_one", "metric": "closure_auc", "value": 0.55})
-    ((_, _, (_, table)),) = studies.sections(results(rows, {"methods": beside, "studies": [named]}))
+    student = {"method": "drapes_one", "metric": "closure_auc"}
+    rows += [student | {"value": 0.55}, student | {"seed": "s2", "value": 0.6}]
+    ((_, _, (_, table)),) = studies.sections(results(rows, {"methods": beside, "studies": [named], "seeds": [1, 2]}))
     assert isinstance(table, Table)
     assert table.rows[3] == ["DRAPES Φ, one step", "usual", "0.5500", "n/a", "n/a", "n/a"]
     # Nothing measured is no section.

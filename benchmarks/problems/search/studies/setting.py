@@ -44,7 +44,7 @@ def section(results: Results, study: Study) -> Section | None:
     text = (
         f"One setting of {title} is varied, all else is the same; the graphs share one fit. Seconds are those of a "
         "million template events, numpy to numpy, at the best batch and threads. Dashed: methods that do not vary, "
-        "with their usual settings."
+        "with their usual settings, in the draws in which the setting varies."
     )
     caption = f"Closure, sensitivity and time against {study.vary}."
     drawn = Picture(f"varied_{file}_{study.vary}", caption, _figure(results, study, found))
@@ -60,10 +60,13 @@ def _points(results: Results, study: Study) -> dict[str, list[Point]]:
     """What was measured at each value of the setting, by method; methods of the same file, and those beside, too."""
     window, injection = next(iter(results.suite.windows())), results.suite.timed()[0].injection
     rates, lines = speed.template_rates(results), study.entries(results.suite["methods"])
+    varied = [results.values("closure_auc", name, injection, window) for values in lines.values() for name in values]
+    draws = {seed for seed in results.suite.seeds(injection) if any(np.isfinite(each[seed]) for each in varied)}
 
     def point(name: str, value: float) -> Point:
         def of(metric: str) -> list[float]:
-            return list(results.values(metric, name, injection, window).values())
+            # What does not vary may have been run in more draws, whose median would be another's.
+            return [each for seed, each in results.values(metric, name, injection, window).items() if seed in draws]
 
         seconds = [1e6 / rates[name]] if name in rates else [float("nan")]
         return Point(value, of("closure_auc"), of("sic_1e-3"), seconds, of("signal_like_auc"))
