@@ -80,7 +80,7 @@ def from_module(
     versions = torch.__version__, onnx.__version__
     key = repr((code, list(outputs), list(example), shapes, settled, list(_attributes(module)), versions))
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.onnx"
-    digests = _digests(module)
+    digests = {name: _sha(tensor) for name, tensor in state.items()}
     known = _kept(path)
     if known is None:
         model = _traced(module, example, outputs)
@@ -135,11 +135,6 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for name, part in module.named_modules():
         found = {key: value for key, value in vars(part).items() if key not in internal}
         yield name, type(part).__qualname__, found
-
-
-def _digests(module: nn.Module) -> dict[str, str]:
-    """A digest of each weight."""
-    return {name: _sha(tensor) for name, tensor in module.state_dict().items()}
 
 
 def _sha(tensor: torch.Tensor) -> str:
