@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr
 
 from sideband.benchmarks.metrics import weighted
 
@@ -122,6 +121,8 @@ def significance(
     z = float(np.sqrt(max(2 * inside, 0.0)))
     share = (expected * delta) ** 2 / (b + v)
     if z and share and math.isfinite(windows):
+        from scipy.special import ndtri, stdtr  # where inference alone is installed, nobody asks for this
+
         tail = stdtr(windows / share**2, -z)
         z = float(-ndtri(tail)) if tail > 0 else z  # beyond float64's probabilities, Z is beyond any doubt
     return math.copysign(z, n - b)
