@@ -130,7 +130,7 @@ def test_mlflow_is_the_library_and_not_our_folder() -> None:
     [
         (
             "torch mlflow pandas sklearn matplotlib scipy",
-            "infer.__main__ infer.throughput benchmarks.grid.run benchmarks.grid.suite",
+            "infer.__main__ infer.throughput benchmarks.grid.run benchmarks.grid.suite benchmarks.problems.search",
         ),
         (
             "torch onnx onnxruntime",
