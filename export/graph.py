@@ -59,11 +59,11 @@ def from_module(
     """Trace a module with torch's exporter, or put its weights into the graph of an earlier one of the same shape.
 
     Tracing takes about ten seconds. The result depends on the shape alone, and a grid exports many modules of one
-    shape. Modules whose attributes differ, or buffers that no fit keeps, as a sampler's levels, are of two shapes, so a
-    weight that stands in the graph can be replaced. A
-    weight that does not stand there has no effect, or tracing has turned it into a constant. Where such a weight
-    differs, the module is traced too, and must equal the earlier graph with its weights replaced; where it does not,
-    every module is traced. Whatever comes out is held against the module, as every file is.
+    shape. Modules are of two shapes if their attributes differ, or the buffers that no fit keeps, such as a sampler's
+    noise levels. So a weight that stands in the graph can be replaced. A weight that does not stand there has no
+    effect, or tracing has turned it into a constant. Where such a weight differs, the module is traced too, and must
+    equal the earlier graph with its weights replaced; where it does not, every module is traced. Whatever comes out is
+    held against the module, as every file is.
 
     Args:
         module: takes `[N, columns]` tensors by name, gives one or several.

@@ -33,9 +33,9 @@ def section(results: Results) -> Section | None:
         text += (
             "Validation windows lie beside the signal region in the same data and hold hardly any signal, so what a "
             "template misses there is its own fault. The root mean square of its relative excess there, too many or "
-            "too few, is δ_sys, by method, cut and injection; where its statistical error is larger, that is. The "
-            "error of an expectation b from a template with n events above the cut is b √(1/n + δ_sys²). Few windows "
-            "say little about how large δ_sys can be, so p then has the tails of Student's t, and Z is less."
+            "too few, is δ_sys, by method, cut and injection. Where its statistical error is larger, δ_sys is raised "
+            "to that. The error of an expectation b from a template with n events above the cut is b √(1/n + δ_sys²). "
+            "A few windows cannot say how large δ_sys may be, so p then has the tails of Student's t, and Z is smaller."
         )
     else:
         text += (

@@ -37,7 +37,7 @@ def across(suite: "Suite", rows: Sequence[Row]) -> Iterator[Row]:
         delta, error = excess.systematic(counts for _, counts in found)
         if delta == delta:
             note = f"root mean square relative excess of {len(found)} cells in validation windows"
-            note += ", too small for its statistical error, which stands for it" if delta == error else ""
+            note += ", raised to its statistical error" if delta == error else ""
             yield cell | row(f"systematic_{cut}", delta, error, note)
             z = excess.significance(*counts, delta, seen)
             note = f"with a systematic error of {delta:.3g} from {seen} window{'s' * (seen > 1)}"
